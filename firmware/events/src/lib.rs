@@ -1,0 +1,3 @@
+//! The typed event log.
+#![no_std]
+#![forbid(unsafe_code)]

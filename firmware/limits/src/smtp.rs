@@ -1,0 +1,33 @@
+//! RFC 5321 section 4.5.3: sizes and timeouts of the SMTP machines.
+
+/// Octets of a command line without CRLF. RFC 5321 §4.5.3.1.4 asks for 512; extensions add to it (RFC 3461,
+/// RFC 6531), and 2,048 holds every combination of the parameters that are understood.
+pub const COMMAND_LINE_BYTES_MAX: usize = 2_048;
+/// Octets of a reply line that is sent, with CRLF (RFC 5321 §4.5.3.1.5).
+pub const REPLY_LINE_BYTES_MAX: usize = 512;
+/// Octets of a line of message text that is accepted, without CRLF. RFC 5321 §4.5.3.1.6 lets a sender use 998;
+/// real applications send long HTML lines, and content of any line length can be re-encoded before it leaves.
+pub const TEXT_LINE_BYTES_MAX: usize = 65_536;
+/// Octets of a header block. Exchange stops at 256 KiB too.
+pub const HEADER_BYTES_MAX: usize = 262_144;
+/// Octets of a local part (RFC 5321 §4.5.3.1.1).
+pub const LOCAL_PART_BYTES_MAX: usize = 64;
+/// Octets of a domain (RFC 5321 §4.5.3.1.2).
+pub const DOMAIN_BYTES_MAX: usize = 255;
+/// Octets of a mailbox: local part, `@`, domain.
+pub const MAILBOX_BYTES_MAX: usize = LOCAL_PART_BYTES_MAX + 1 + DOMAIN_BYTES_MAX;
+/// Recipients of one message. RFC 5321 §4.5.3.1.8 demands at least 100; Exchange uses 200 to 5,000.
+pub const RECIPIENTS_MAX: usize = 1_000;
+/// Octets that all recipients of one transaction may take together while it is open; then `452 4.5.3`.
+/// At least 100 recipients of the longest kind fit, as RFC 5321 §4.5.3.1.8 demands.
+pub const RECIPIENTS_BYTES_MAX: usize = 48 * 1_024;
+/// Largest message by default, in octets as received.
+pub const MESSAGE_BYTES_MAX_DEFAULT: u32 = 25 * 1_024 * 1_024;
+/// Bad commands after which a session is ended with 421.
+pub const ERRORS_PER_SESSION_MAX: u8 = 20;
+/// Server: seconds without a command (RFC 5321 §4.5.3.2.7).
+pub const SERVER_COMMAND_TIMEOUT_S: u32 = 300;
+/// Server: seconds without data inside DATA.
+pub const SERVER_DATA_TIMEOUT_S: u32 = 300;
+
+crate::const_assert!(RECIPIENTS_BYTES_MAX >= 100 * (MAILBOX_BYTES_MAX + 2));

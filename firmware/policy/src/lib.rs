@@ -1,0 +1,3 @@
+//! (specification follows)
+#![no_std]
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! (specification follows)
+#![forbid(unsafe_code)]
