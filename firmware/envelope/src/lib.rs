@@ -2,6 +2,14 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+extern crate alloc;
+
+pub mod date;
+pub mod mailbox;
+
+pub use date::{Civil, LogDate, MailDate};
+pub use mailbox::{AddressError, Mailbox, MailboxRef, PathRef, ReversePath, check_domain};
+
 use core::fmt;
 use serde::{Deserialize, Serialize};
 
@@ -36,8 +44,7 @@ impl core::str::FromStr for QueueId {
         }
         let mut id = 0u64;
         for c in text.bytes() {
-            let digit =
-                QUEUE_ID_ALPHABET.iter().position(|a| *a == c.to_ascii_uppercase()).ok_or(())? as u64;
+            let digit = QUEUE_ID_ALPHABET.iter().position(|a| *a == c.to_ascii_uppercase()).ok_or(())? as u64;
             id = id.checked_mul(31).and_then(|i| i.checked_add(digit)).ok_or(())?;
         }
         Ok(Self(id))
@@ -61,6 +68,34 @@ pub enum Permanence {
     Transient,
     /// It will not change by itself (5xx).
     Permanent,
+}
+
+/// How a message came in: the `with` keyword of its Received field (RFC 3848).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Protocol {
+    /// The peer said HELO.
+    Smtp,
+    /// The peer said EHLO.
+    Esmtp,
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Smtp => "SMTP",
+            Self::Esmtp => "ESMTP",
+        })
+    }
+}
+
+/// What octets the sender says that the content has (RFC 6152). A declaration, not a fact.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Body {
+    /// Octets 1 to 127, the rule where nothing is said.
+    #[default]
+    SevenBit,
+    /// Octets 1 to 255 in lines.
+    EightBitMime,
 }
 
 #[cfg(test)]
