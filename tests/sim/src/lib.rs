@@ -1,2 +1,6 @@
-//! (specification follows)
+//! The whole appliance on the host: fake network, simulated flash, virtual time, one seed.
 #![forbid(unsafe_code)]
+
+pub mod executor;
+pub mod network;
+pub mod random;
