@@ -1,3 +1,16 @@
-//! (specification follows)
+//! S/MIME (RFC 8551) over CMS (RFC 5652): streaming, in memory that does not depend on the size of the message.
 #![no_std]
 #![forbid(unsafe_code)]
+
+extern crate alloc;
+
+pub mod emit;
+pub mod facts;
+pub mod recipe;
+pub mod sign;
+
+pub use emit::Emitter;
+pub use facts::{Facts, Header, Obstacle, Protection, Scanner};
+pub use mime::address::Author;
+pub use recipe::Recipe;
+pub use sign::{AwaitingSignature, Purpose, RawSignature, SignQuestion, Signing, SigningError};
