@@ -1,0 +1,128 @@
+//! Commands as data.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use envelope::QueueId;
+
+/// What `show` shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Topic {
+    /// `show`, `show settings`: every setting with its value, drafts marked.
+    Settings,
+    /// `show config`: `set` lines that can be pasted back.
+    Config,
+    /// Address, gateway, name servers, link, connections.
+    Network,
+    /// Static, heap and stack memory with high-water marks.
+    Memory,
+    /// What was counted since the start.
+    Counters,
+    /// Blocks, free space and wear of the data flash.
+    Flash,
+    /// Civil time, its source, time since the start.
+    Time,
+    /// Version of the firmware.
+    Version,
+    /// As `queue`.
+    Queue,
+    /// As `identity list`.
+    Identities,
+}
+
+/// Which algorithm an identity's key is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyKind {
+    /// RSA with 2,048 bits.
+    Rsa,
+    /// ECDSA on NIST P-256.
+    P256,
+}
+
+/// Which messages of the queue are meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QueueTarget {
+    /// One message.
+    One(QueueId),
+    /// All of them.
+    All,
+}
+
+/// One name and value of the set-up dialogue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// Name of the setting.
+    pub name: &'static str,
+    /// Its new value as typed.
+    pub value: String,
+}
+
+/// What the operator wants. The grammar has been checked, and every confirmation has been asked for and given; what
+/// only the rest of the appliance can know (does the identity exist, is the value valid) is for the executor to check.
+/// Strings are bounded by `limits::console::LINE_BYTES_MAX` and `PASTE_BYTES_MAX`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// `show [TOPIC]`.
+    Show(Topic),
+    /// `set NAME VALUE…`: changes the draft. `value` is the rest of the line, trimmed, without surrounding quotes;
+    /// lists also take `add VALUE` and `remove VALUE`.
+    Set {
+        /// Name of the setting, one of those that `Console::new` was given.
+        name: String,
+        /// Its new value as typed.
+        value: String,
+    },
+    /// `save`: checks the draft as a whole, stores it and puts it in force.
+    Save,
+    /// `discard`: drops the draft.
+    Discard,
+    /// The set-up dialogue begins; answer with `Console::setup`.
+    Setup,
+    /// The set-up dialogue asks whether an answer is valid on its own: check it against a copy of the settings, print
+    /// one line if it is not, keep nothing.
+    TryAnswer(Answer),
+    /// The set-up dialogue is complete: apply all answers to a copy of the settings in force, check it as a whole, store
+    /// it and put it in force; print one line if it is refused.
+    ApplySetup(Vec<Answer>),
+    /// `identity generate rsa|p256 ADDRESS|@DOMAIN`.
+    IdentityGenerate {
+        /// Algorithm of the key.
+        kind: KeyKind,
+        /// `user@example.org` or `@example.org`; only the shape has been checked.
+        serves: String,
+    },
+    /// `identity csr ID`.
+    IdentityCsr(u32),
+    /// `identity import ID` with the pasted PEM text.
+    IdentityImport {
+        /// Number of the identity.
+        id: u32,
+        /// What was pasted, lines ended by LF.
+        pem: String,
+    },
+    /// `identity list`.
+    IdentityList,
+    /// `identity remove ID`, confirmed.
+    IdentityRemove(u32),
+    /// `queue`.
+    QueueList,
+    /// `queue show ID`.
+    QueueShow(QueueId),
+    /// `queue retry ID|all`: next attempt now.
+    QueueRetry(QueueTarget),
+    /// `queue hold ID|all`.
+    QueueHold(QueueTarget),
+    /// `queue release ID|all`.
+    QueueRelease(QueueTarget),
+    /// `queue remove ID|all`; `all` is confirmed.
+    QueueRemove(QueueTarget),
+    /// `log tail [N]`: the last lines.
+    LogTail(u32),
+    /// `diag`: checks network, flash, TPM, clock and next hop, one line each.
+    Diag,
+    /// `time set YYYY-MM-DDTHH:MM:SSZ`: seconds since 1970.
+    TimeSet(u64),
+    /// `reboot`.
+    Reboot,
+    /// `factory-reset`, confirmed.
+    FactoryReset,
+}

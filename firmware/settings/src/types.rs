@@ -1,0 +1,184 @@
+//! The values. Each is always valid: the only way from text into them is a checked parse.
+
+use core::net::{IpAddr, Ipv4Addr};
+use heapless::{String, Vec};
+use limits::settings::{
+    DNS_SERVERS_COUNT_MAX, HOST_NAME_BYTES_MAX, MESSAGE_LIFETIME_S_DEFAULT, RELAY_NETWORKS_COUNT_MAX,
+    RETRY_FIRST_S_DEFAULT, RETRY_MAX_S_DEFAULT,
+};
+use serde::{Deserialize, Serialize};
+
+/// A host name: letters, digits, hyphens and dots, in lower case, without the final dot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostName(pub(crate) String<HOST_NAME_BYTES_MAX>);
+
+impl HostName {
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A range of addresses: IPv4 or IPv6 address and prefix length, host bits zero, prefix never 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct IpNetwork {
+    pub(crate) address: IpAddr,
+    pub(crate) prefix: u8,
+}
+
+/// How the appliance gets its own address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Network {
+    /// Address, gateway and name servers from DHCPv4.
+    Dhcp,
+    /// A fixed IPv4 address.
+    Static {
+        /// Own address.
+        address: Ipv4Addr,
+        /// Prefix length, 1 to 30.
+        prefix: u8,
+        /// Default route, inside the network; without it only neighbours are reached.
+        gateway: Option<Ipv4Addr>,
+    },
+}
+
+/// Where the next hop is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum NextHopHost {
+    /// To be resolved (A, AAAA; no MX).
+    Name(HostName),
+    /// An address.
+    Address(IpAddr),
+}
+
+/// The server that takes everything that leaves.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NextHop {
+    /// Where it is.
+    pub host: NextHopHost,
+    /// TCP port.
+    pub port: u16,
+}
+
+/// What happens to mail whose sender has no identity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum WithoutIdentity {
+    /// Kept in the queue, with the reason, until the operator decides.
+    Hold,
+    /// Passed on unsigned.
+    Pass,
+}
+
+/// Where civil time comes from at start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Clock {
+    /// The battery-backed clock is trusted.
+    Rtc,
+    /// Time is unknown until the operator sets it.
+    Manual,
+}
+
+/// The whole configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Own host name: in EHLO, Received and Message-ID. `None` until it is set; then `stargate.invalid` stands in.
+    pub hostname: Option<HostName>,
+    /// Name in the banner and in replies, where it must differ from `hostname`.
+    pub banner_name: Option<HostName>,
+    /// Own address.
+    pub network: Network,
+    /// Name servers; empty: those that DHCP names.
+    pub dns_servers: Vec<IpAddr, DNS_SERVERS_COUNT_MAX>,
+    /// Clients that may relay; empty: nobody.
+    pub relay_networks: Vec<IpNetwork, RELAY_NETWORKS_COUNT_MAX>,
+    /// Where mail goes; without it mail is accepted from the relay networks and deferred.
+    pub next_hop: Option<NextHop>,
+    /// Mail whose sender has no identity.
+    pub without_identity: WithoutIdentity,
+    /// Largest message, octets as received.
+    pub message_bytes_max: u32,
+    /// Seconds to the first new attempt; doubles from there.
+    pub retry_first_s: u32,
+    /// Most seconds between two attempts.
+    pub retry_max_s: u32,
+    /// Seconds after which undelivered mail fails.
+    pub message_lifetime_s: u32,
+    /// Trust in the battery-backed clock.
+    pub clock: Clock,
+}
+
+impl Default for Settings {
+    /// The factory defaults: DHCP, and relay for nobody.
+    fn default() -> Self {
+        Self {
+            hostname: None,
+            banner_name: None,
+            network: Network::Dhcp,
+            dns_servers: Vec::new(),
+            relay_networks: Vec::new(),
+            next_hop: None,
+            without_identity: WithoutIdentity::Hold,
+            message_bytes_max: limits::smtp::MESSAGE_BYTES_MAX_DEFAULT,
+            retry_first_s: RETRY_FIRST_S_DEFAULT,
+            retry_max_s: RETRY_MAX_S_DEFAULT,
+            message_lifetime_s: MESSAGE_LIFETIME_S_DEFAULT,
+            clock: Clock::Rtc,
+        }
+    }
+}
+
+impl Settings {
+    /// Own host name, or the stand-in of RFC 2606 while none is set.
+    #[must_use]
+    pub fn hostname(&self) -> &str {
+        self.hostname.as_ref().map_or("stargate.invalid", HostName::as_str)
+    }
+
+    /// Name for banner and replies.
+    #[must_use]
+    pub fn banner_name(&self) -> &str {
+        self.banner_name.as_ref().map_or(self.hostname(), HostName::as_str)
+    }
+
+    /// Whether the client at `peer` may relay. An IPv4 client that arrives as an IPv4-mapped IPv6 address counts as
+    /// what it is.
+    #[must_use]
+    pub fn may_relay(&self, peer: IpAddr) -> bool {
+        self.relay_networks.iter().any(|network| network.contains(peer))
+    }
+}
+
+impl IpNetwork {
+    /// The network's first address.
+    #[must_use]
+    pub const fn address(&self) -> IpAddr {
+        self.address
+    }
+
+    /// Prefix length in bits.
+    #[must_use]
+    pub const fn prefix(&self) -> u8 {
+        self.prefix
+    }
+
+    /// Whether `address` lies in the network.
+    #[must_use]
+    pub fn contains(&self, address: IpAddr) -> bool {
+        match (self.address, address.to_canonical()) {
+            (IpAddr::V4(own), IpAddr::V4(other)) => own.to_bits() == masked_v4(other.to_bits(), self.prefix),
+            (IpAddr::V6(own), IpAddr::V6(other)) => own.to_bits() == masked_v6(other.to_bits(), self.prefix),
+            _ => false,
+        }
+    }
+}
+
+/// `bits` with all but the first `prefix` bits cleared.
+pub(crate) fn masked_v4(bits: u32, prefix: u8) -> u32 {
+    bits & u32::MAX.checked_shl(32u32.saturating_sub(prefix.into())).unwrap_or(0)
+}
+
+/// `bits` with all but the first `prefix` bits cleared.
+pub(crate) fn masked_v6(bits: u128, prefix: u8) -> u128 {
+    bits & u128::MAX.checked_shl(128u32.saturating_sub(prefix.into())).unwrap_or(0)
+}
