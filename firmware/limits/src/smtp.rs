@@ -30,4 +30,8 @@ pub const SERVER_COMMAND_TIMEOUT_S: u32 = 300;
 /// Server: seconds without data inside DATA.
 pub const SERVER_DATA_TIMEOUT_S: u32 = 300;
 
+/// Octets of the text of one reply, sent or kept. Fits a reply line with code and status before it.
+pub const REPLY_TEXT_BYTES_MAX: usize = 240;
+
+crate::const_assert!(REPLY_TEXT_BYTES_MAX + 32 <= REPLY_LINE_BYTES_MAX);
 crate::const_assert!(RECIPIENTS_BYTES_MAX >= 100 * (MAILBOX_BYTES_MAX + 2));

@@ -1,3 +1,28 @@
-//! (specification follows)
+//! SMTP (RFC 5321) as two machines without input or output of their own: [`server::Server`] and
+//! [`client::Client`].
+//!
+//! # The contract, the same for both
+//! One input, drain the outputs, wait:
+//! 1. give what the peer sent to `receive(input)`: it returns how many octets it took and at most one event, and
+//!    must be called again with the rest (or with nothing) until it takes nothing and says nothing;
+//! 2. do what the event asks;
+//! 3. before waiting for the peer, write `transmit()` to it and say so with `transmitted(n)`;
+//! 4. wait at most `timeout_s()` for the peer; then call `timed_out()`.
+//!
+//! An event that asks something carries a token that must be handed back with the answer. It cannot be copied or
+//! made elsewhere, so a question is answered once. Until then `receive` takes nothing: what a peer has sent ahead
+//! stays with the driver.
+//!
+//! Message content never goes through a buffer of a machine: the server hands out parts of the input
+//! ([`server::Event::Data`]), the client hands back parts of the content to write ([`client::Client::content`]).
 #![no_std]
 #![forbid(unsafe_code)]
+
+extern crate alloc;
+
+pub mod client;
+pub mod reply;
+pub mod server;
+pub mod trace;
+
+pub use reply::Reply;
