@@ -2,5 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod executor;
+pub mod machine;
 pub mod network;
+pub mod peers;
 pub mod random;
