@@ -14,5 +14,7 @@
 extern crate alloc;
 
 mod command;
+mod time;
 
 pub use command::{Answer, Command, KeyKind, QueueTarget, Topic};
+pub use time::parse_time;

@@ -3,7 +3,7 @@
 use crate::text::{Address, Text};
 use core::fmt;
 use core::net::IpAddr;
-use envelope::{EnhancedStatus, QueueId};
+use envelope::{EnhancedStatus, LogDate, QueueId};
 use serde::{Deserialize, Serialize};
 
 /// Where in an SMTP session something was refused.
@@ -442,7 +442,7 @@ impl fmt::Display for Event<'_> {
             Self::NetworkDown | Self::SettingsSaved => Ok(()),
             Self::Listening { port } => write!(f, " port={port}"),
             Self::ClockSet { unix, source } => {
-                write!(f, " time={} source={}", crate::time::Civil(unix), source.bare())
+                write!(f, " time={} source={}", LogDate(Some(unix)), source.bare())
             }
             Self::Tpm { state, detail } => write!(f, " state={state} detail={detail}"),
             Self::SettingsReset { reason } | Self::Stopping { reason } => write!(f, " reason={reason}"),

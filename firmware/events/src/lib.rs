@@ -23,10 +23,8 @@ mod event;
 mod log;
 mod private;
 pub mod text;
-mod time;
 
 pub use event::{Decision, Event, IpNetwork, Level, Stage, Store, TpmState};
 pub use log::{Cursor, Entry, Log, Stamp};
 pub use private::Private;
 pub use text::{Address, Text};
-pub use time::{Civil, parse_time};

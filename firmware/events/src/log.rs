@@ -1,9 +1,9 @@
 //! The ring of the last events.
 
 use crate::Event;
-use crate::time::Civil;
 use core::cell::RefCell;
 use core::fmt;
+use envelope::LogDate;
 use limits::events::{EVENT_BYTES_MAX, RING_BYTES};
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +19,7 @@ pub struct Stamp {
 impl fmt::Display for Stamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.unix {
-            Some(seconds) => Civil(seconds).fmt(f),
+            Some(_) => LogDate(self.unix).fmt(f),
             None => write!(f, "+{}.{:03}s", self.micros / 1_000_000, self.micros / 1_000 % 1_000),
         }
     }
@@ -206,5 +206,118 @@ fn mirror(at: Stamp, event: &Event<'_>) {
         Level::Info => defmt::info!("{} {}", defmt::Display2Format(&at), line),
         Level::Warn => defmt::warn!("{} {}", defmt::Display2Format(&at), line),
         Level::Error => defmt::error!("{} {}", defmt::Display2Format(&at), line),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use crate::{Address, Private, Stage, Text};
+    use envelope::{EnhancedStatus, QueueId};
+    use std::boxed::Box;
+    use std::format;
+    use std::string::{String, ToString};
+    use std::vec::Vec;
+
+    fn at(seconds: u64) -> Stamp {
+        Stamp { micros: seconds * 1_000_000, unix: None }
+    }
+
+    fn lines(log: &Log, count: u64) -> Vec<String> {
+        let mut cursor = log.tail(count);
+        std::iter::from_fn(|| log.next(&mut cursor, |entry| entry.to_string())).collect()
+    }
+
+    #[test]
+    fn tail_gives_the_last_events_in_order() {
+        let log = Box::new(Log::new());
+        for second in 0..5 {
+            log.record(at(second), &Event::Listening { port: 25 });
+        }
+        assert_eq!(lines(&log, 2), ["+3.000s listening port=25", "+4.000s listening port=25"]);
+        assert_eq!(lines(&log, 100).len(), 5);
+        assert!(lines(&log, 0).is_empty());
+        assert_eq!((log.recorded(), log.lost()), (5, 0));
+    }
+
+    #[test]
+    fn a_full_ring_drops_the_oldest_and_counts_them() {
+        let log = Box::new(Log::new());
+        let text = "x".repeat(100);
+        for second in 0..10_000 {
+            let end = (second % 100) as usize;
+            log.record(at(second), &Event::Error { area: "test".into(), what: text[..end].into() });
+        }
+        let kept = lines(&log, u64::MAX);
+        assert_eq!(log.lost() + kept.len() as u64, 10_000);
+        assert!(kept.len() > 500);
+        for (line, second) in kept.iter().zip(log.lost()..) {
+            let end = (second % 100) as usize;
+            assert_eq!(*line, format!("+{second}.000s error area=test what=\"{}\"", &text[..end]));
+        }
+    }
+
+    #[test]
+    fn a_reader_that_is_overtaken_goes_on_at_the_oldest() {
+        let log = Box::new(Log::new());
+        log.record(at(0), &Event::SettingsSaved);
+        let mut cursor = log.tail(1);
+        for second in 1..10_000 {
+            log.record(at(second), &Event::SettingsSaved);
+        }
+        let number = log.next(&mut cursor, |entry| entry.number).unwrap();
+        assert_eq!(number, log.lost() + 1);
+        assert_eq!(log.next(&mut cursor, |entry| entry.number), Some(number + 1));
+    }
+
+    #[test]
+    fn recording_goes_on_while_somebody_reads() {
+        let log = Box::new(Log::new());
+        log.record(at(0), &Event::SettingsSaved);
+        let mut cursor = log.tail(1);
+        log.next(&mut cursor, |_| log.record(at(1), &Event::NetworkDown)).unwrap();
+        assert_eq!(log.next(&mut cursor, |entry| entry.to_string()), Some("+1.000s network-down".into()));
+        assert!(log.next(&mut cursor, |_| ()).is_none());
+    }
+
+    #[test]
+    fn the_largest_event_fits() {
+        let log = Box::new(Log::new());
+        let (long, peer) = ([0x1b; 2_000], "2001:db8:1111:2222:3333:4444:5555:6666".parse().unwrap());
+        let event = Event::Refused {
+            peer,
+            stage: Stage::Data,
+            from: Address(&long),
+            to: Address(&long),
+            size: u32::MAX,
+            code: 554,
+            status: EnhancedStatus(5, 999, 999),
+            reason: Text(&long),
+        };
+        log.record(Stamp { micros: u64::MAX, unix: Some(u64::MAX) }, &event);
+        let accepted = Event::Accepted {
+            id: QueueId(u64::MAX),
+            from: Address(&long),
+            peer,
+            helo: Text(&long),
+            protocol: Text(&long),
+            size: u32::MAX,
+            recipients: u16::MAX,
+        };
+        log.record(Stamp { micros: u64::MAX, unix: Some(u64::MAX) }, &accepted);
+        assert_eq!(log.lost(), 0);
+        for line in lines(&log, 2) {
+            assert!(line.len() < limits::events::LINE_CHARS_MAX);
+            assert!(line.bytes().all(|b| (b' '..=b'~').contains(&b)));
+            assert!(line.contains("\\x1b~"));
+        }
+    }
+
+    #[test]
+    fn private_data_is_never_printed() {
+        let secret = Private::new("PRIVATE-MARK");
+        assert_eq!(format!("{secret} {secret:?} {:?}", Some(secret)), "[private] [private] Some([private])");
+        assert_eq!(*secret.expose(), "PRIVATE-MARK");
     }
 }

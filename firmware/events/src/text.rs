@@ -154,3 +154,64 @@ macro_rules! stored_as_octets {
 
 stored_as_octets!(Text, TEXT_BYTES_MAX);
 stored_as_octets!(Address, ADDRESS_BYTES_MAX);
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use proptest::prelude::*;
+    use std::string::{String, ToString};
+    use std::vec::Vec;
+
+    #[test]
+    fn plain_text_stands_for_itself() {
+        assert_eq!(Text::from("250 2.0.0 Ok: queued").to_string(), "\"250 2.0.0 Ok: queued\"");
+        assert_eq!(Address::from("a.b+c@example.org").to_string(), "<a.b+c@example.org>");
+        assert_eq!(Address::from("").to_string(), "<>");
+        assert_eq!(Text::from("power-on").bare().to_string(), "power-on");
+    }
+
+    #[test]
+    fn nothing_leaves_its_quotes_or_brackets() {
+        assert_eq!(Text::from("a\"b\\c").to_string(), r#""a\x22b\x5cc""#);
+        assert_eq!(Address::from("\"a b\"@x> peer=1").to_string(), r#"<"a\x20b"@x\x3e\x20peer=1>"#);
+        assert_eq!(Text::from("a b").bare().to_string(), r"a\x20b");
+    }
+
+    #[test]
+    fn a_mebibyte_of_terminal_escapes_comes_out_as_printable_ascii() {
+        let hostile: Vec<u8> = b"\x1b[2J\x1b]0;owned\x07\x9b31m\r\n\x00\x7f\xc3\xbc"
+            .iter()
+            .copied()
+            .cycle()
+            .take(1 << 20)
+            .collect();
+        let mut shown = String::new();
+        escape(&mut shown, &hostile, &[]).unwrap();
+        assert!(shown.bytes().all(|b| (b' '..=b'~').contains(&b)));
+        assert!(shown.starts_with(r"\x1b[2J\x1b]0;owned\x07\x9b31m\x0d\x0a\x00\x7f\xc3\xbc\x1b"));
+    }
+
+    #[test]
+    fn long_text_is_cut_and_marked() {
+        let long = "a".repeat(TEXT_BYTES_MAX + 1);
+        assert!(Text::from(long.as_str()).to_string().ends_with("a~\""));
+        assert!(Text::from(&long[1..]).to_string().ends_with("a\""));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { rng_seed: proptest::test_runner::RngSeed::Fixed(1), failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn any_octets_print_as_one_printable_word_or_quoted_text(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
+            let text = Text(&bytes).to_string();
+            let address = Address(&bytes).to_string();
+            for line in [&text, &address] {
+                prop_assert!(line.bytes().all(|b| (b' '..=b'~').contains(&b)));
+            }
+            prop_assert_eq!(text.matches('"').count(), 2);
+            prop_assert!(!address.contains(' '));
+            prop_assert_eq!(address.matches(['<', '>']).count(), 2);
+        }
+    }
+}
