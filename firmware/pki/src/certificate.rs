@@ -8,15 +8,16 @@ use const_oid::ObjectIdentifier;
 use const_oid::db::rfc5280;
 use core::fmt;
 use core::ops::Range;
-use der::asn1::{Ia5StringRef, Utf8StringRef};
 use der::Decode;
+use der::asn1::{Ia5StringRef, Utf8StringRef};
 use limits::keys::{
     CERTIFICATE_BYTES_MAX, CERTIFICATE_MAILBOXES_COUNT_MAX, MAILBOX_BYTES_MAX, NAME_TEXT_BYTES_MAX,
 };
 use sha2::{Digest, Sha256};
 use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::ext::pkix::{
-    AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectAltName, SubjectKeyIdentifier,
+    AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectAltName,
+    SubjectKeyIdentifier,
 };
 
 /// RFC 9598 section 3: id-on-SmtpUTF8Mailbox.
@@ -48,7 +49,9 @@ impl fmt::Display for CertificateError {
             Self::TooLong => f.write_str("the certificate is too long"),
             Self::Malformed => f.write_str("this is not an X.509 certificate"),
             Self::Extension => f.write_str("an extension of the certificate cannot be read"),
-            Self::AlgorithmMismatch => f.write_str("the certificate names two different signature algorithms"),
+            Self::AlgorithmMismatch => {
+                f.write_str("the certificate names two different signature algorithms")
+            }
             Self::Key(error) => error.fmt(f),
         }
     }

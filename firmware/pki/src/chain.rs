@@ -178,8 +178,7 @@ impl Chain {
             if index >= CHAIN_COUNT_MAX {
                 return Err(ChainError::whole(ChainFault::Size));
             }
-            let malformed =
-                || ChainError::about(index, ChainFault::Certificate(CertificateError::Malformed));
+            let malformed = || ChainError::about(index, ChainFault::Certificate(CertificateError::Malformed));
             let (_, contents) = crate::raw::element(der, at).ok_or_else(malformed)?;
             let one = der.get(at..contents.end).ok_or_else(malformed)?;
             chain.push(

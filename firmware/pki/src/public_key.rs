@@ -201,11 +201,9 @@ impl PublicKey {
         let (oid, parameters, key) = match self {
             Self::Rsa { modulus, exponent } => {
                 let exponent = exponent.to_be_bytes();
-                let key = RsaPublicKey {
-                    modulus: UintRef::new(modulus)?,
-                    exponent: UintRef::new(&exponent)?,
-                }
-                .to_der()?;
+                let key =
+                    RsaPublicKey { modulus: UintRef::new(modulus)?, exponent: UintRef::new(&exponent)? }
+                        .to_der()?;
                 (rfc5912::RSA_ENCRYPTION, AnyRef::NULL.to_der()?, key)
             }
             Self::P256 { point } => {
@@ -213,10 +211,7 @@ impl PublicKey {
             }
         };
         SubjectPublicKeyInfoRef {
-            algorithm: spki::AlgorithmIdentifierRef {
-                oid,
-                parameters: Some(AnyRef::from_der(&parameters)?),
-            },
+            algorithm: spki::AlgorithmIdentifierRef { oid, parameters: Some(AnyRef::from_der(&parameters)?) },
             subject_public_key: BitStringRef::from_bytes(&key)?,
         }
         .to_der()
