@@ -4,7 +4,7 @@ use core::ops::Range;
 
 /// Octets to which every record is aligned, and the smallest unit that is programmed, once.
 pub const RECORD_ALIGN_BYTES: usize = 32;
-/// Octets of the header of every block: 16 units.
+/// Octets of every block that hold no records: 14 units of header, 2 that stay blank between slots and payload.
 pub const BLOCK_HEADER_BYTES: usize = 16 * RECORD_ALIGN_BYTES;
 /// Octets of an erase block of the data bank.
 pub const BLOCK_BYTES: usize = 256 * 1_024;
