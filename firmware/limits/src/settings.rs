@@ -42,3 +42,10 @@ crate::const_assert!(
 crate::const_assert!(RETRY_S_MIN <= RETRY_FIRST_S_DEFAULT && RETRY_FIRST_S_DEFAULT <= RETRY_MAX_S_DEFAULT);
 crate::const_assert!(RETRY_MAX_S_DEFAULT <= RETRY_MAX_S_MAX && RETRY_MAX_S_MAX <= MESSAGE_LIFETIME_S_MAX);
 crate::const_assert!(crate::smtp::MESSAGE_BYTES_MAX_DEFAULT <= MESSAGE_BYTES_MAX_MAX);
+/// Shortest prefix of an IPv4 network that may relay. `10.0.0.0/8` is the largest network that anyone owns; anything
+/// larger is a mistake that makes an open relay.
+pub const RELAY_PREFIX_V4_MIN: u8 = 8;
+/// Shortest prefix of an IPv6 network that may relay: the unique local addresses, `fc00::/7` (RFC 4193).
+pub const RELAY_PREFIX_V6_MIN: u8 = 7;
+/// Longest prefix of an own static address: a /31 or /32 leaves no room for a gateway.
+pub const OWN_PREFIX_V4_MAX: u8 = 30;

@@ -1,7 +1,46 @@
-//! The configuration: typed, stored as one value, edited as text.
+//! The configuration: typed, edited as text, stored as one value.
+//!
+//! # Text
+//! Every setting has a name ([`NAMES`]). [`Settings::set`] reads its value from text and either changes the one setting
+//! or, with a one-line [`Fault`] that says what was wrong and what would be right, nothing. [`Settings::value`] prints
+//! what `set` would take, [`Settings::export`] the whole as `set` lines. [`Settings::check`] finds what does not fit
+//! together and is asked before anything is stored.
+//!
+//! # Factory defaults
+//! [`Settings::default`]: address by DHCP, no host name, no next hop, and relay for nobody.
+//!
+//! # Stored format
+//! One value: one octet [`VERSION`], then the fields of [`Settings`] in their order, in postcard's encoding (LEB128
+//! integers, little end first; an option is 0 or 1 before its value; lists and texts are preceded by their length; an
+//! enum is preceded by the number of its variant). It is stored whole under one key, so a power cut leaves the old
+//! configuration or the new one. What cannot be read is [`Unusable`]: the factory defaults take its place, and the
+//! reason is reported; it is never a brick, and never an open relay.
 #![no_std]
 #![forbid(unsafe_code)]
 
+mod fault;
+mod parse;
+mod stored;
+mod text;
 mod types;
 
+pub use fault::{Fault, Problem};
+pub use stored::{Unusable, VERSION, decode, encode};
+pub use text::{NAMES, SetLine, Value};
 pub use types::{Clock, HostName, IpNetwork, Network, NextHop, NextHopHost, Settings, WithoutIdentity};
+
+/// Parses a host name, for callers that build settings without text.
+///
+/// # Errors
+/// As [`Settings::set`] for `hostname`.
+pub fn host_name(text: &str) -> Result<HostName, Fault<'_>> {
+    parse::full_host_name(text)
+}
+
+/// Parses one relay network, `ADDRESS/BITS`.
+///
+/// # Errors
+/// As [`Settings::set`] for `relay-networks`.
+pub fn relay_network(text: &str) -> Result<IpNetwork, Fault<'_>> {
+    parse::network(text)
+}

@@ -79,8 +79,8 @@ pub enum Clock {
     Manual,
 }
 
-/// The whole configuration.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The whole configuration. The order of the fields is the stored format; see [`VERSION`](crate::VERSION).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settings {
     /// Own host name: in EHLO, Received and Message-ID. `None` until it is set; then `stargate.invalid` stands in.
     pub hostname: Option<HostName>,

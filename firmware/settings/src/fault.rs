@@ -1,0 +1,261 @@
+//! What can be wrong with a value, said in one line together with what would be right.
+
+use crate::types::{IpNetwork, Network};
+use core::fmt;
+use events::text::Escaped;
+use limits::settings::{
+    DNS_SERVERS_COUNT_MAX, LABEL_BYTES_MAX, OWN_PREFIX_V4_MAX, RELAY_NETWORKS_COUNT_MAX, RELAY_PREFIX_V4_MIN,
+    RELAY_PREFIX_V6_MIN,
+};
+
+/// Characters of a wrong value that an error repeats.
+const SHOWN_BYTES_MAX: usize = 60;
+
+/// A word of the operator's, made safe to print and cut to a length that leaves room for the message.
+struct Quoted<'a>(&'a str);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes = self.0.as_bytes();
+        match bytes.get(..SHOWN_BYTES_MAX) {
+            Some(start) if bytes.len() > SHOWN_BYTES_MAX => write!(f, "`{}~`", Escaped(start)),
+            _ => write!(f, "`{}`", Escaped(bytes)),
+        }
+    }
+}
+
+/// Why a value was refused. The operator's fault each time; nothing has changed, and `Display` says what would be right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault<'a> {
+    /// No setting has this name.
+    UnknownName(&'a str),
+    /// There is no value.
+    NoValue {
+        /// What it would look like.
+        example: &'static str,
+    },
+    /// There are more words than the value takes.
+    TooManyWords(&'a str),
+    /// Not a host name.
+    HostName(&'a str),
+    /// A host name without a domain.
+    NoDomain(&'a str),
+    /// A label of a host name is too long.
+    LabelTooLong(&'a str),
+    /// Not an IP address.
+    Address(&'a str),
+    /// Not an address that a machine can have.
+    UnusableAddress(&'a str),
+    /// Not `ADDRESS/PREFIX`.
+    NoPrefix(&'a str),
+    /// The prefix length is not a number or too long.
+    Prefix {
+        /// As typed.
+        text: &'a str,
+        /// Bits of the address.
+        bits: u8,
+    },
+    /// Bits behind the prefix are set.
+    HostBits {
+        /// As typed.
+        text: &'a str,
+        /// The network that it lies in.
+        network: IpNetwork,
+    },
+    /// The network is so large that it could only be a mistake.
+    OpenRelay(&'a str),
+    /// An own static address with a prefix out of range.
+    OwnPrefix(&'a str),
+    /// The own address is the network's own or its broadcast address.
+    NotAHost(&'a str),
+    /// The gateway is not a neighbour.
+    Gateway(&'a str),
+    /// Neither `dhcp` nor an address.
+    Network(&'a str),
+    /// Not a port.
+    Port(&'a str),
+    /// Not one of the words that stand to choice.
+    Choice {
+        /// As typed.
+        text: &'a str,
+        /// The words, separated by commas.
+        choices: &'static str,
+    },
+    /// Not a size.
+    Size(&'a str),
+    /// Not a duration.
+    Duration(&'a str),
+    /// A size or duration out of its range; the bounds as they would be typed.
+    Range {
+        /// As typed.
+        text: &'a str,
+        /// Smallest allowed.
+        min: &'static str,
+        /// Largest allowed.
+        max: &'static str,
+    },
+    /// The list has the value already.
+    AlreadyThere(&'a str),
+    /// The list does not have the value.
+    NotThere(&'a str),
+    /// The list of networks is full.
+    TooManyNetworks,
+    /// The list of name servers is full.
+    TooManyServers,
+}
+
+impl fmt::Display for Fault<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::UnknownName(text) => {
+                write!(f, "there is no setting {}; `show settings` lists them all", Quoted(text))
+            }
+            Self::NoValue { example } => write!(f, "a value is missing, for example `{example}`"),
+            Self::TooManyWords(text) => {
+                write!(f, "{} is one word too many; the value ends before it", Quoted(text))
+            }
+            Self::HostName(text) => write!(
+                f,
+                "{} is not a host name; labels of letters, digits and inner hyphens, as in `gw1.example.org`",
+                Quoted(text)
+            ),
+            Self::NoDomain(text) => {
+                write!(f, "{} has no domain; write it in full, as in `gw1.example.org`", Quoted(text))
+            }
+            Self::LabelTooLong(text) => write!(
+                f,
+                "{} has a label or length that no host name has; a label has at most {LABEL_BYTES_MAX} characters",
+                Quoted(text)
+            ),
+            Self::Address(text) => {
+                write!(f, "{} is not an IP address, as in `192.0.2.53` or `2001:db8::53`", Quoted(text))
+            }
+            Self::UnusableAddress(text) => write!(
+                f,
+                "{} is not an address of another machine; loopback, multicast and 0.0.0.0 cannot be used",
+                Quoted(text)
+            ),
+            Self::NoPrefix(text) => write!(
+                f,
+                "{} has no prefix length; write ADDRESS/BITS, as in `192.0.2.0/24` or `192.0.2.7/32`",
+                Quoted(text)
+            ),
+            Self::Prefix { text, bits } => {
+                write!(
+                    f,
+                    "{} has no valid prefix length; a number up to {bits} must follow the `/`",
+                    Quoted(text)
+                )
+            }
+            Self::HostBits { text, network } => write!(
+                f,
+                "{} has bits set behind its prefix; the network is `{network}`, the one machine `{}/{}`",
+                Quoted(text),
+                Escaped(text.split('/').next().unwrap_or_default().as_bytes()),
+                if network.address().is_ipv4() { 32 } else { 128 }
+            ),
+            Self::OpenRelay(text) => write!(
+                f,
+                "{} is too large and would make an open relay; at least /{RELAY_PREFIX_V4_MIN} (IPv4) or \
+                 /{RELAY_PREFIX_V6_MIN} (IPv6)",
+                Quoted(text)
+            ),
+            Self::OwnPrefix(text) => write!(
+                f,
+                "{} has no usable prefix length; 1 to {OWN_PREFIX_V4_MAX}, as in `192.0.2.10/24`",
+                Quoted(text)
+            ),
+            Self::NotAHost(text) => {
+                write!(
+                    f,
+                    "{} names its whole network, not one machine in it, as `192.0.2.10/24` does",
+                    Quoted(text)
+                )
+            }
+            Self::Gateway(text) => {
+                write!(f, "gateway {} must be another IPv4 address inside the own network", Quoted(text))
+            }
+            Self::Network(text) => write!(
+                f,
+                "{} is not a network; `dhcp`, or `ADDRESS/BITS GATEWAY` as in `192.0.2.10/24 192.0.2.1`",
+                Quoted(text)
+            ),
+            Self::Port(text) => {
+                write!(f, "{} is not a port; a number from 1 to 65535, usually 25", Quoted(text))
+            }
+            Self::Choice { text, choices } => write!(f, "{} is not one of: {choices}", Quoted(text)),
+            Self::Size(text) => {
+                write!(f, "{} is not a size; octets, or with K or M, as in `25M`", Quoted(text))
+            }
+            Self::Duration(text) => {
+                write!(
+                    f,
+                    "{} is not a duration; seconds, or with m, h or d, as in `90`, `15m`, `5d`",
+                    Quoted(text)
+                )
+            }
+            Self::Range { text, min, max } => {
+                write!(f, "{} is out of range; from {min} to {max}", Quoted(text))
+            }
+            Self::AlreadyThere(text) => write!(f, "{} is in the list already", Quoted(text)),
+            Self::NotThere(text) => {
+                write!(f, "{} is not in the list; `show settings` shows it", Quoted(text))
+            }
+            Self::TooManyNetworks => {
+                write!(
+                    f,
+                    "the list holds at most {RELAY_NETWORKS_COUNT_MAX} networks; join neighbours to larger ones"
+                )
+            }
+            Self::TooManyServers => write!(f, "the list holds at most {DNS_SERVERS_COUNT_MAX} name servers"),
+        }
+    }
+}
+
+impl core::error::Error for Fault<'_> {}
+
+/// Why settings that are valid one by one do not fit together. The operator's fault; nothing was stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Problem {
+    /// Mail would be handled under a name that does not exist.
+    NoHostname,
+    /// A next hop by name, and nobody to ask for its address.
+    NoDnsServer,
+    /// The next hop is outside the own network, and there is no gateway.
+    NoGateway {
+        /// The own network.
+        network: Network,
+    },
+    /// The next hop is this appliance.
+    NextHopIsSelf,
+    /// The first retry would come after the last.
+    RetryOrder,
+    /// No second attempt would fit into the lifetime of a message.
+    LifetimeTooShort,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoHostname => {
+                f.write_str("hostname is not set, and mail needs it; `set hostname gw1.example.org`")
+            }
+            Self::NoDnsServer => f.write_str(
+                "next-hop is a name, but with a static network nobody resolves it; `set dns-servers ADDRESS`",
+            ),
+            Self::NoGateway { network } => write!(
+                f,
+                "next-hop lies outside network `{network}`, which has no gateway; `set network ADDRESS/BITS GATEWAY`"
+            ),
+            Self::NextHopIsSelf => {
+                f.write_str("next-hop is this appliance itself; name the server that takes the mail")
+            }
+            Self::RetryOrder => f.write_str("retry-first is longer than retry-max; make one of them fit"),
+            Self::LifetimeTooShort => f.write_str(
+                "message-lifetime is shorter than retry-first; mail would fail without a second attempt",
+            ),
+        }
+    }
+}
+
+impl core::error::Error for Problem {}

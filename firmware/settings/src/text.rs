@@ -1,0 +1,365 @@
+//! Settings by name: show, set, check, export.
+
+use crate::fault::{Fault, Problem};
+use crate::parse;
+use crate::types::{Clock, HostName, IpNetwork, Network, NextHop, NextHopHost, Settings, WithoutIdentity};
+use core::fmt;
+use core::net::{IpAddr, Ipv6Addr};
+use heapless::Vec;
+use limits::net::SMTP_PORT;
+
+/// Every setting: its name and one line that explains it and its values.
+pub const NAMES: &[(&str, &str)] = &[
+    ("hostname", "own full host name, as in gw1.example.org"),
+    ("banner-name", "name in greeting and replies, or none for hostname"),
+    ("network", "dhcp, or ADDRESS/BITS GATEWAY"),
+    ("dns-servers", "up to 3 addresses, or none for those from DHCP"),
+    ("relay-networks", "clients that may send, ADDRESS/BITS, or none"),
+    ("next-hop", "server for all mail, HOST[:PORT], or none"),
+    ("without-identity", "mail of senders without identity: hold or pass"),
+    ("message-size-max", "largest message, as in 25M (64K to 48M)"),
+    ("retry-first", "time to the first retry, doubles (5s to retry-max)"),
+    ("retry-max", "longest time between retries (5s to 1d)"),
+    ("message-lifetime", "undelivered mail fails after this (5m to 30d)"),
+    ("clock", "rtc to trust the built-in clock, or manual"),
+];
+
+impl fmt::Display for HostName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl fmt::Display for IpNetwork {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address(), self.prefix())
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dhcp => f.write_str("dhcp"),
+            Self::Static { address, prefix, gateway: None } => write!(f, "{address}/{prefix}"),
+            Self::Static { address, prefix, gateway: Some(gateway) } => {
+                write!(f, "{address}/{prefix} {gateway}")
+            }
+        }
+    }
+}
+
+impl fmt::Display for NextHop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.host {
+            NextHopHost::Address(IpAddr::V6(address)) if self.port != SMTP_PORT => write!(f, "[{address}]")?,
+            NextHopHost::Address(address) => write!(f, "{address}")?,
+            NextHopHost::Name(name) => write!(f, "{name}")?,
+        }
+        if self.port == SMTP_PORT { Ok(()) } else { write!(f, ":{}", self.port) }
+    }
+}
+
+/// A size as it would be typed: with the largest unit that divides it.
+struct Size(u32);
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            n if n != 0 && n % (1 << 20) == 0 => write!(f, "{}M", n >> 20),
+            n if n != 0 && n % (1 << 10) == 0 => write!(f, "{}K", n >> 10),
+            n => write!(f, "{n}"),
+        }
+    }
+}
+
+/// A duration as it would be typed: with the largest unit that divides it.
+struct Duration(u32);
+
+impl fmt::Display for Duration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            n if n != 0 && n % 86_400 == 0 => write!(f, "{}d", n / 86_400),
+            n if n != 0 && n % 3_600 == 0 => write!(f, "{}h", n / 3_600),
+            n if n != 0 && n % 60 == 0 => write!(f, "{}m", n / 60),
+            n => write!(f, "{n}s"),
+        }
+    }
+}
+
+/// A list with commas, or `none`.
+struct List<'a, T>(&'a [T]);
+
+impl<T: fmt::Display> fmt::Display for List<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("none");
+        }
+        for (at, item) in self.0.iter().enumerate() {
+            write!(f, "{}{item}", if at == 0 { "" } else { "," })?;
+        }
+        Ok(())
+    }
+}
+
+/// A value, or `none`.
+struct OrNone<'a, T>(&'a Option<T>);
+
+impl<T: fmt::Display> fmt::Display for OrNone<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(value) => value.fmt(f),
+            None => f.write_str("none"),
+        }
+    }
+}
+
+/// The value of one setting; prints what `set` would take.
+#[derive(Clone, Copy, Debug)]
+pub struct Value<'a> {
+    settings: &'a Settings,
+    name: &'static str,
+}
+
+impl fmt::Display for Value<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let settings = self.settings;
+        match self.name {
+            "hostname" => OrNone(&settings.hostname).fmt(f),
+            "banner-name" => OrNone(&settings.banner_name).fmt(f),
+            "network" => settings.network.fmt(f),
+            "dns-servers" => List(&settings.dns_servers).fmt(f),
+            "relay-networks" => List(&settings.relay_networks).fmt(f),
+            "next-hop" => OrNone(&settings.next_hop).fmt(f),
+            "without-identity" => f.write_str(match settings.without_identity {
+                WithoutIdentity::Hold => "hold",
+                WithoutIdentity::Pass => "pass",
+            }),
+            "message-size-max" => Size(settings.message_bytes_max).fmt(f),
+            "retry-first" => Duration(settings.retry_first_s).fmt(f),
+            "retry-max" => Duration(settings.retry_max_s).fmt(f),
+            "message-lifetime" => Duration(settings.message_lifetime_s).fmt(f),
+            "clock" => f.write_str(match settings.clock {
+                Clock::Rtc => "rtc",
+                Clock::Manual => "manual",
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// One line of the export, `set NAME VALUE`: pasted into a console it makes the same configuration.
+#[derive(Clone, Copy, Debug)]
+pub struct SetLine<'a>(Value<'a>);
+
+impl fmt::Display for SetLine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "set {} {}", self.0.name, self.0)
+    }
+}
+
+/// What is done to a list.
+enum Edit<'a> {
+    Replace(&'a str),
+    Add(&'a str),
+    Remove(&'a str),
+}
+
+impl<'a> Edit<'a> {
+    fn of(value: &'a str) -> Self {
+        match value.split_once(|c: char| c.is_ascii_whitespace()) {
+            Some(("add", rest)) => Self::Add(rest),
+            Some(("remove", rest)) => Self::Remove(rest),
+            _ if value == "add" => Self::Add(""),
+            _ if value == "remove" => Self::Remove(""),
+            _ => Self::Replace(value),
+        }
+    }
+}
+
+/// Applies `value` to a copy of `list`, so that a fault in the middle changes nothing.
+fn edit_list<'a, T: PartialEq + Clone, const N: usize>(
+    list: &Vec<T, N>,
+    value: &'a str,
+    example: &'static str,
+    full: Fault<'a>,
+    parse: impl Fn(&'a str) -> Result<T, Fault<'a>>,
+) -> Result<Vec<T, N>, Fault<'a>> {
+    let edit = Edit::of(value);
+    let (mut list, items) = match edit {
+        Edit::Replace(items) => (Vec::new(), items),
+        Edit::Add(items) | Edit::Remove(items) => (list.clone(), items),
+    };
+    let mut items =
+        items.split(|c: char| c == ',' || c.is_ascii_whitespace()).filter(|item| !item.is_empty()).peekable();
+    if matches!(edit, Edit::Replace(_)) && items.next_if_eq(&"none").is_some() {
+        return items.next().map_or(Ok(list), |more| Err(Fault::TooManyWords(more)));
+    }
+    if items.peek().is_none() {
+        return Err(Fault::NoValue { example });
+    }
+    for text in items {
+        let item = parse(text)?;
+        let at = list.iter().position(|there| *there == item);
+        match (&edit, at) {
+            (Edit::Remove(_), Some(at)) => drop(list.remove(at)),
+            (Edit::Remove(_), None) => return Err(Fault::NotThere(text)),
+            (_, Some(_)) => return Err(Fault::AlreadyThere(text)),
+            (_, None) => list.push(item).map_err(|_| full)?,
+        }
+    }
+    Ok(list)
+}
+
+/// `number` if it lies in the range; the bounds are given twice, as numbers and as they would be typed.
+fn in_range<'a>(
+    text: &'a str,
+    number: u64,
+    range: core::ops::RangeInclusive<u32>,
+    [min, max]: [&'static str; 2],
+) -> Result<u32, Fault<'a>> {
+    u32::try_from(number).ok().filter(|number| range.contains(number)).ok_or(Fault::Range { text, min, max })
+}
+
+impl Settings {
+    /// Changes one setting from its text. Lists also take `add VALUES` and `remove VALUES`; `none` empties a value that
+    /// may be empty.
+    ///
+    /// # Errors
+    /// What is wrong with the name or value; then nothing has changed.
+    pub fn set<'a>(&mut self, name: &'a str, value: &'a str) -> Result<(), Fault<'a>> {
+        use limits::settings as bounds;
+        let value = value.trim_ascii();
+        match name {
+            "hostname" => {
+                let word = parse::one_word(value, "gw1.example.org")?;
+                self.hostname = if word == "none" { None } else { Some(parse::full_host_name(word)?) };
+            }
+            "banner-name" => {
+                let word = parse::one_word(value, "mail.example.org")?;
+                self.banner_name = if word == "none" { None } else { Some(parse::full_host_name(word)?) };
+            }
+            "network" => self.network = parse::own_network(value)?,
+            "dns-servers" => {
+                self.dns_servers =
+                    edit_list(&self.dns_servers, value, "192.0.2.53", Fault::TooManyServers, parse::address)?;
+            }
+            "relay-networks" => {
+                self.relay_networks = edit_list(
+                    &self.relay_networks,
+                    value,
+                    "192.0.2.0/24",
+                    Fault::TooManyNetworks,
+                    parse::network,
+                )?;
+            }
+            "next-hop" => {
+                let word = parse::one_word(value, "mx.example.org:25")?;
+                self.next_hop = if word == "none" { None } else { Some(parse::next_hop(word)?) };
+            }
+            "without-identity" => {
+                self.without_identity = match parse::one_word(value, "hold")? {
+                    "hold" => WithoutIdentity::Hold,
+                    "pass" => WithoutIdentity::Pass,
+                    text => return Err(Fault::Choice { text, choices: "hold, pass" }),
+                };
+            }
+            "message-size-max" => {
+                let text = parse::one_word(value, "25M")?;
+                let range = bounds::MESSAGE_BYTES_MAX_MIN..=bounds::MESSAGE_BYTES_MAX_MAX;
+                self.message_bytes_max = in_range(text, parse::size(text)?, range, ["64K", "48M"])?;
+            }
+            "retry-first" => {
+                let text = parse::one_word(value, "60s")?;
+                let range = bounds::RETRY_S_MIN..=bounds::RETRY_MAX_S_MAX;
+                self.retry_first_s = in_range(text, parse::duration(text)?, range, ["5s", "1d"])?;
+            }
+            "retry-max" => {
+                let text = parse::one_word(value, "1h")?;
+                let range = bounds::RETRY_S_MIN..=bounds::RETRY_MAX_S_MAX;
+                self.retry_max_s = in_range(text, parse::duration(text)?, range, ["5s", "1d"])?;
+            }
+            "message-lifetime" => {
+                let text = parse::one_word(value, "5d")?;
+                let range = bounds::MESSAGE_LIFETIME_S_MIN..=bounds::MESSAGE_LIFETIME_S_MAX;
+                self.message_lifetime_s = in_range(text, parse::duration(text)?, range, ["5m", "30d"])?;
+            }
+            "clock" => {
+                self.clock = match parse::one_word(value, "rtc")? {
+                    "rtc" => Clock::Rtc,
+                    "manual" => Clock::Manual,
+                    text => return Err(Fault::Choice { text, choices: "rtc, manual" }),
+                };
+            }
+            _ => return Err(Fault::UnknownName(name)),
+        }
+        Ok(())
+    }
+
+    /// The value of the setting `name`, or `None` if there is no such setting.
+    #[must_use]
+    pub fn value(&self, name: &str) -> Option<Value<'_>> {
+        let (name, _) = NAMES.iter().find(|(known, _)| *known == name)?;
+        Some(Value { settings: self, name })
+    }
+
+    /// Every setting with its value, in the order of [`NAMES`].
+    pub fn values(&self) -> impl Iterator<Item = (&'static str, Value<'_>)> {
+        NAMES.iter().map(|(name, _)| (*name, Value { settings: self, name }))
+    }
+
+    /// `set` lines that make this configuration from any other.
+    pub fn export(&self) -> impl Iterator<Item = SetLine<'_>> {
+        self.values().map(|(_, value)| SetLine(value))
+    }
+
+    /// Checks whether the values fit together.
+    ///
+    /// # Errors
+    /// The first thing that does not fit.
+    pub fn check(&self) -> Result<(), Problem> {
+        let carries_mail = self.next_hop.is_some() || !self.relay_networks.is_empty();
+        if self.hostname.is_none() && carries_mail {
+            return Err(Problem::NoHostname);
+        }
+        if let (Network::Static { .. }, Some(next_hop)) = (self.network, &self.next_hop) {
+            self.check_static_route(next_hop)?;
+        }
+        if let Some(NextHop { host: NextHopHost::Name(name), port: SMTP_PORT }) = &self.next_hop
+            && self.hostname.as_ref() == Some(name)
+        {
+            return Err(Problem::NextHopIsSelf);
+        }
+        if self.retry_first_s > self.retry_max_s {
+            return Err(Problem::RetryOrder);
+        }
+        if self.message_lifetime_s < self.retry_first_s {
+            return Err(Problem::LifetimeTooShort);
+        }
+        Ok(())
+    }
+
+    /// With a static address: can the next hop be found and reached at all?
+    fn check_static_route(&self, next_hop: &NextHop) -> Result<(), Problem> {
+        let Network::Static { address, prefix, gateway } = self.network else { return Ok(()) };
+        match &next_hop.host {
+            NextHopHost::Name(_) if self.dns_servers.is_empty() => Err(Problem::NoDnsServer),
+            NextHopHost::Address(IpAddr::V4(hop)) if *hop == address && next_hop.port == SMTP_PORT => {
+                Err(Problem::NextHopIsSelf)
+            }
+            NextHopHost::Address(hop) if gateway.is_none() => {
+                let mask = |address: core::net::Ipv4Addr| crate::types::masked_v4(address.to_bits(), prefix);
+                let near = match hop {
+                    IpAddr::V4(hop) => mask(*hop) == mask(address),
+                    IpAddr::V6(hop) => is_link_local(*hop),
+                };
+                if near { Ok(()) } else { Err(Problem::NoGateway { network: self.network }) }
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// `fe80::/10`: reached without a gateway.
+fn is_link_local(address: Ipv6Addr) -> bool {
+    address.segments()[0] & 0xffc0 == 0xfe80
+}
