@@ -20,11 +20,13 @@
 
 mod fault;
 mod parse;
+mod store;
 mod stored;
 mod text;
 mod types;
 
 pub use fault::{Fault, Problem};
+pub use store::{Loaded, SaveError, Store};
 pub use stored::{Unusable, VERSION, decode, encode};
 pub use text::{NAMES, SetLine, Value};
 pub use types::{Clock, HostName, IpNetwork, Network, NextHop, NextHopHost, Settings, WithoutIdentity};
