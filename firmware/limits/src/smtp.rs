@@ -25,6 +25,17 @@ pub const RECIPIENTS_BYTES_MAX: usize = 48 * 1_024;
 pub const MESSAGE_BYTES_MAX_DEFAULT: u32 = 25 * 1_024 * 1_024;
 /// Bad commands after which a session is ended with 421.
 pub const ERRORS_PER_SESSION_MAX: u8 = 20;
+/// Octets of a command line that are thrown away, from its start, before the session is ended with 421: enough
+/// to answer every honest mistake, too little to be kept busy with.
+pub const COMMAND_LINE_DISCARDED_BYTES_MAX: usize = 65_536;
+/// Octets of content that are thrown away after it has been refused, before the session is ended: ten times the
+/// largest message by default, for peers that announce no size and only look at the last reply.
+pub const CONTENT_DISCARDED_BYTES_MAX: u64 = 10 * MESSAGE_BYTES_MAX_DEFAULT as u64;
+/// Commands that lead to no message (HELO, EHLO, NOOP, RSET, VRFY, HELP) between two messages of a session. Clients that
+/// keep a connection open send a NOOP now and then.
+pub const IDLE_COMMANDS_MAX: u16 = 100;
+/// Octets of replies that a server session holds until they are sent: several replies to pipelined commands.
+pub const SERVER_OUTPUT_BYTES: usize = 2_048;
 /// Server: seconds without a command (RFC 5321 §4.5.3.2.7).
 pub const SERVER_COMMAND_TIMEOUT_S: u32 = 300;
 /// Server: seconds without data inside DATA.
@@ -33,5 +44,9 @@ pub const SERVER_DATA_TIMEOUT_S: u32 = 300;
 /// Octets of the text of one reply, sent or kept. Fits a reply line with code and status before it.
 pub const REPLY_TEXT_BYTES_MAX: usize = 240;
 
+crate::const_assert!(SERVER_OUTPUT_BYTES >= 2 * REPLY_LINE_BYTES_MAX);
+// The longest reply to EHLO: host name and extensions.
+crate::const_assert!(DOMAIN_BYTES_MAX + 120 <= REPLY_LINE_BYTES_MAX);
+crate::const_assert!(COMMAND_LINE_DISCARDED_BYTES_MAX > COMMAND_LINE_BYTES_MAX);
 crate::const_assert!(REPLY_TEXT_BYTES_MAX + 32 <= REPLY_LINE_BYTES_MAX);
 crate::const_assert!(RECIPIENTS_BYTES_MAX >= 100 * (MAILBOX_BYTES_MAX + 2));

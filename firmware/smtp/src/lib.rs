@@ -22,7 +22,15 @@ extern crate alloc;
 
 pub mod client;
 pub mod reply;
+mod scan;
 pub mod server;
 pub mod trace;
 
 pub use reply::Reply;
+
+/// Takes the first `count` octets off a buffer.
+fn drop_front<const N: usize>(buffer: &mut heapless::Vec<u8, N>, count: usize) {
+    let count = count.min(buffer.len());
+    buffer.rotate_left(count);
+    buffer.truncate(buffer.len() - count);
+}

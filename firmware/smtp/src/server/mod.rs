@@ -1,9 +1,36 @@
 //! The server machine.
+//!
+//! # Rules that hold whatever the peer does
+//! - Commands are answered one by one in order, however they were cut into segments; pipelined ones share a
+//!   flush (RFC 2920). Octets behind DATA wait until the `354` or its refusal is decided.
+//! - A command line ends in CRLF. One that has a bare CR, a bare LF or a NUL, or is too long, is answered once
+//!   with `500`, thrown away up to its CRLF, and counted; a line that will not end closes the session.
+//! - Content ends in CRLF `.` CRLF and nothing else; see [`Violation`] for what it may not contain.
+//! - Too many errors, or too many commands that lead to no message, end the session with `421`.
+//! - Number and octets of recipients are bounded; the ones beyond get `452 4.5.3`, so that the peer comes again.
+//!
+//! # What it does not do
+//! It does not decide who may relay what to whom, and keeps neither sender nor recipients: whoever drives it
+//! does. It knows nothing of TLS or AUTH.
+
+mod command;
+mod content;
+#[cfg(test)]
+mod tests;
 
 use alloc::boxed::Box;
+use core::fmt::{self, Write as _};
 use envelope::{Body, EnhancedStatus, Mailbox, Protocol, QueueId, ReversePath};
+use heapless::{String, Vec};
+use limits::smtp::{
+    COMMAND_LINE_BYTES_MAX, COMMAND_LINE_DISCARDED_BYTES_MAX, CONTENT_DISCARDED_BYTES_MAX, DOMAIN_BYTES_MAX,
+    ERRORS_PER_SESSION_MAX, IDLE_COMMANDS_MAX, RECIPIENTS_BYTES_MAX, RECIPIENTS_MAX, REPLY_LINE_BYTES_MAX,
+    SERVER_COMMAND_TIMEOUT_S, SERVER_DATA_TIMEOUT_S, SERVER_OUTPUT_BYTES,
+};
 
-use crate::Reply;
+use crate::{Reply, scan::find_control};
+use command::{Command, Fault, Recipient};
+use content::{ContentReader, Found};
 
 /// What the server says of itself.
 #[derive(Clone, Debug)]
@@ -83,8 +110,6 @@ pub enum Violation {
     HeaderTooLong,
     /// More octets than announced with SIZE: `552 5.3.4`.
     TooLarge,
-    /// [`Server::abandon_data`]: `reply` says why.
-    Abandoned,
 }
 
 /// Why a session is over.
@@ -100,117 +125,230 @@ pub enum End {
     TimedOut,
 }
 
-/// One session's server side.
+/// What the session waits for.
+#[derive(Debug)]
+enum State {
+    /// A command.
+    Command,
+    /// The rest of a command line that has been answered already; so many octets of it have come.
+    Discarding { octets: usize },
+    /// The answer to a question.
+    Asking(Asked),
+    /// Content.
+    Data(ContentReader),
+    /// Nothing.
+    Closed,
+}
+
+/// The question that is open.
+#[derive(Clone, Copy, Debug)]
+enum Asked {
+    Mail,
+    Rcpt { octets: usize },
+    DataStart,
+    DataEnd,
+}
+
+/// An open transaction: MAIL has been accepted.
+#[derive(Clone, Copy, Debug, Default)]
+struct Transaction {
+    recipients: usize,
+    recipient_octets: usize,
+}
+
+/// One session's server side. Its size is fixed: a command line, an output buffer and some counters.
 #[derive(Debug)]
 pub struct Server {
     config: Config,
+    state: State,
+    /// The start of a command line whose end has not come yet.
+    line: Vec<u8, COMMAND_LINE_BYTES_MAX>,
+    /// The last octet of the line so far was a CR.
+    line_cr: bool,
+    output: Vec<u8, SERVER_OUTPUT_BYTES>,
+    helo: String<DOMAIN_BYTES_MAX>,
+    extended: bool,
+    transaction: Option<Transaction>,
+    /// Answer for the end of content that has been refused while it came.
+    refusal: Option<Reply>,
+    errors: u8,
+    idle_commands: u16,
+    /// An end that has not been told yet.
+    end: Option<End>,
 }
 
 impl Server {
     /// A session that begins with `220`.
     #[must_use]
     pub fn new(config: Config) -> Self {
-        Self { config }
+        let mut server = Self {
+            config,
+            state: State::Command,
+            line: Vec::new(),
+            line_cr: false,
+            output: Vec::new(),
+            helo: String::new(),
+            extended: false,
+            transaction: None,
+            refusal: None,
+            errors: 0,
+            idle_commands: 0,
+            end: None,
+        };
+        // Product and version are nobody's business.
+        let name = server.config.host_name.clone();
+        server.put(format_args!("220 {name} ESMTP\r\n"));
+        server
     }
 
     /// A session that is refused with `reply` (421 or 554) in place of the greeting, and closed.
     #[must_use]
     pub fn refusing(config: Config, reply: &Reply) -> Self {
-        _ = reply;
-        Self { config }
+        let mut server = Self::new(config);
+        server.output.clear();
+        let name = server.config.host_name.clone();
+        server.put(format_args!("{} {name} {}\r\n", reply.code, reply.text));
+        server.close(End::Ours);
+        server
     }
 
     /// Takes octets of the peer from the start of `input`. Returns how many it took, and an event.
     ///
     /// Returns `(0, None)` when it needs more input, when a question is open ([`Self::is_asking`]), when
-    /// [`Self::transmit`] must be drained first, or when the session is over.
+    /// [`Self::transmit`] must be drained first, or when the session is over ([`Self::is_closed`]).
     pub fn receive<'i>(&mut self, input: &'i [u8]) -> (usize, Option<Event<'i>>) {
-        _ = (input, &self.config);
-        unimplemented!("skeleton")
+        let mut taken = 0;
+        loop {
+            if let Some(end) = self.end.take() {
+                return (taken, Some(Event::Closed(end)));
+            }
+            let rest = input.get(taken..).unwrap_or_default();
+            if rest.is_empty() || self.output.capacity() - self.output.len() < REPLY_LINE_BYTES_MAX {
+                return (taken, None);
+            }
+            let (count, event) = match &mut self.state {
+                State::Command => self.receive_line(rest),
+                State::Discarding { .. } => (self.discard_line(rest), None),
+                State::Data(_) => self.receive_content(rest),
+                State::Asking(_) | State::Closed => return (taken, None),
+            };
+            taken += count;
+            if event.is_some() {
+                return (taken, event);
+            }
+        }
     }
 
     /// Octets to send to the peer.
     #[must_use]
     pub fn transmit(&self) -> &[u8] {
-        unimplemented!("skeleton")
+        &self.output
     }
 
     /// Says that the first `count` octets of [`Self::transmit`] are on their way.
     pub fn transmitted(&mut self, count: usize) {
-        _ = count;
-        unimplemented!("skeleton")
+        crate::drop_front(&mut self.output, count);
     }
 
     /// Answers yes: `250` to MAIL and RCPT, `354` to DATA. For a whole message use [`Self::accept_message`].
     pub fn accept(&mut self, question: Question) {
-        _ = question;
-        unimplemented!("skeleton")
+        match self.take_asked(question) {
+            Some(Asked::Mail) => {
+                self.transaction = Some(Transaction::default());
+                self.put(format_args!("250 2.1.0 Sender accepted\r\n"));
+            }
+            Some(Asked::Rcpt { octets }) => {
+                if let Some(transaction) = &mut self.transaction {
+                    transaction.recipients += 1;
+                    transaction.recipient_octets += octets;
+                }
+                self.put(format_args!("250 2.1.5 Recipient accepted\r\n"));
+            }
+            Some(Asked::DataStart) => {
+                self.state = State::Data(ContentReader::new(self.config.message_bytes_max));
+                self.put(format_args!("354 Send the message, end it with a dot on a line of its own\r\n"));
+            }
+            Some(Asked::DataEnd) => self.put(format_args!("250 2.0.0 Message accepted\r\n")),
+            None => {}
+        }
     }
 
     /// Answers [`Event::DataEnd`] with `250 2.0.0 queued as ID`. From here on the message is ours.
     pub fn accept_message(&mut self, question: Question, id: QueueId) {
-        _ = (question, id);
-        unimplemented!("skeleton")
+        if self.take_asked(question).is_some() {
+            self.put(format_args!("250 2.0.0 Queued as {id}\r\n"));
+        }
     }
 
     /// Answers no with a reply of 4yz or 5yz. With 421 the session is closed after it.
     pub fn refuse(&mut self, question: Question, reply: &Reply) {
-        _ = (question, reply);
-        unimplemented!("skeleton")
+        if self.take_asked(question).is_some() {
+            self.put_reply(reply);
+            if reply.code == 421 {
+                self.close(End::Ours);
+            }
+        }
     }
 
     /// Gives up the content that is arriving, because the queue is full or the store fails: no further
-    /// [`Event::Data`] comes, and at the true end the peer gets `reply`.
+    /// [`Event::Data`] comes, and at the true end the peer gets `reply`. The transaction is over.
     pub fn abandon_data(&mut self, reply: &Reply) {
-        _ = reply;
-        unimplemented!("skeleton")
+        if let State::Data(reader) = &mut self.state
+            && self.refusal.is_none()
+        {
+            reader.discard();
+            self.refusal = Some(reply.clone());
+        }
     }
 
     /// The time of [`Self::timeout_s`] has passed: sends `421 4.4.2` and closes. The next [`Self::receive`]
     /// says [`Event::Closed`].
     pub fn timed_out(&mut self) {
-        unimplemented!("skeleton")
+        self.end_with(421, EnhancedStatus(4, 4, 2), "Timed out waiting for you", End::TimedOut);
     }
 
     /// The appliance goes down: sends `421 4.3.2` and closes.
     pub fn shut_down(&mut self) {
-        unimplemented!("skeleton")
+        self.end_with(421, EnhancedStatus(4, 3, 2), "Going down, come again later", End::Ours);
     }
 
     /// Seconds to wait for the peer in the present state (RFC 5321 §4.5.3.2.7).
     #[must_use]
-    pub fn timeout_s(&self) -> u32 {
-        unimplemented!("skeleton")
+    pub const fn timeout_s(&self) -> u32 {
+        match self.state {
+            State::Data(_) => SERVER_DATA_TIMEOUT_S,
+            _ => SERVER_COMMAND_TIMEOUT_S,
+        }
     }
 
     /// Whether a question waits for its answer.
     #[must_use]
-    pub fn is_asking(&self) -> bool {
-        unimplemented!("skeleton")
+    pub const fn is_asking(&self) -> bool {
+        matches!(self.state, State::Asking(_))
     }
 
     /// Whether the session is over: send what is left and close.
     #[must_use]
-    pub fn is_closed(&self) -> bool {
-        unimplemented!("skeleton")
+    pub const fn is_closed(&self) -> bool {
+        matches!(self.state, State::Closed)
     }
 
     /// Whether the peer is between `354` and the end of the content.
     #[must_use]
-    pub fn is_receiving_data(&self) -> bool {
-        unimplemented!("skeleton")
+    pub const fn is_receiving_data(&self) -> bool {
+        matches!(self.state, State::Data(_))
     }
 
     /// The name that the peer gave with HELO or EHLO, in characters that cannot harm a header; empty before.
     #[must_use]
     pub fn helo(&self) -> &str {
-        unimplemented!("skeleton")
+        &self.helo
     }
 
     /// ESMTP after EHLO, else SMTP.
     #[must_use]
-    pub fn protocol(&self) -> Protocol {
-        unimplemented!("skeleton")
+    pub const fn protocol(&self) -> Protocol {
+        if self.extended { Protocol::Esmtp } else { Protocol::Smtp }
     }
 
     /// A reply that several callers need: the relay is not for this peer.
@@ -218,4 +356,330 @@ impl Server {
     pub fn relay_denied() -> Reply {
         Reply::new(554, EnhancedStatus(5, 7, 1), "Relaying denied")
     }
+
+    /// Takes a part of a command line, and obeys it if that was the last one.
+    fn receive_line(&mut self, input: &[u8]) -> (usize, Option<Event<'static>>) {
+        if self.line_cr {
+            // The CR was the last octet of the input before.
+            self.line_cr = false;
+            if input.first() != Some(&b'\n') {
+                return (0, self.bad_line(1, "Bare CR in a command"));
+            }
+            let line = core::mem::take(&mut self.line);
+            return (1, self.obey(&line));
+        }
+        let end = find_control(input).unwrap_or(input.len());
+        let (text, rest) = input.split_at_checked(end).unwrap_or((input, &[]));
+        if self.line.len() + text.len() > COMMAND_LINE_BYTES_MAX {
+            // How much of the line is thrown away is counted from its start, whatever the segments.
+            self.state = State::Discarding { octets: self.line.len() };
+            return (0, self.fault_with(500, EnhancedStatus(5, 5, 2), &"Line too long"));
+        }
+        match rest {
+            [] => {
+                // It fits: that was asked above.
+                _ = self.line.extend_from_slice(text);
+                (end, None)
+            }
+            [b'\r'] => {
+                _ = self.line.extend_from_slice(text);
+                self.line_cr = true;
+                (end + 1, None)
+            }
+            [b'\r', b'\n', ..] if self.line.is_empty() => (end + 2, self.obey(text)),
+            [b'\r', b'\n', ..] => {
+                _ = self.line.extend_from_slice(text);
+                let line = core::mem::take(&mut self.line);
+                (end + 2, self.obey(&line))
+            }
+            [b'\r', ..] => (end + 1, self.bad_line(end + 1, "Bare CR in a command")),
+            [b'\n', ..] => (end + 1, self.bad_line(end + 1, "Bare LF in a command")),
+            [_, ..] => (end + 1, self.bad_line(end + 1, "NUL in a command")),
+        }
+    }
+
+    /// A line that must not be obeyed whatever else it says, after so many octets on top of those kept.
+    fn bad_line(&mut self, octets: usize, text: &str) -> Option<Event<'static>> {
+        self.state = State::Discarding { octets: self.line.len() + octets };
+        self.fault_with(500, EnhancedStatus(5, 5, 2), &text)
+    }
+
+    /// Throws away what belongs to a line that has been answered.
+    fn discard_line(&mut self, input: &[u8]) -> usize {
+        self.line.clear();
+        let State::Discarding { octets } = self.state else { return 0 };
+        let room = COMMAND_LINE_DISCARDED_BYTES_MAX.saturating_sub(octets);
+        let (mut at, mut cr) = (0, self.line_cr);
+        self.line_cr = false;
+        for octet in input.iter().take(room) {
+            at += 1;
+            if cr && *octet == b'\n' {
+                self.state = State::Command;
+                return at;
+            }
+            cr = *octet == b'\r';
+        }
+        if at == room {
+            self.end_with(421, EnhancedStatus(4, 7, 0), "Line without end", End::Abuse);
+        } else {
+            self.line_cr = cr;
+            self.state = State::Discarding { octets: octets + at };
+        }
+        at
+    }
+
+    /// Obeys one command line.
+    fn obey(&mut self, line: &[u8]) -> Option<Event<'static>> {
+        let command = match command::parse(line, self.extended) {
+            Ok(command) => command,
+            Err(fault) => return self.fault(fault),
+        };
+        match command {
+            Command::Helo(name) => self.hello(name, false),
+            Command::Ehlo(name) => self.hello(name, true),
+            Command::Mail { sender, size, body } => self.mail(sender, size, body),
+            Command::Rcpt(recipient) => self.rcpt(recipient),
+            Command::Data => self.data(),
+            Command::Rset => {
+                let open = self.transaction.take().is_some();
+                self.idle_command(250, EnhancedStatus(2, 0, 0), "Forgotten");
+                open.then_some(Event::Reset)
+            }
+            Command::Noop => self.idle_command(250, EnhancedStatus(2, 0, 0), "OK"),
+            // RFC 5321 §3.5.3: a server that does not verify says so with 252.
+            Command::Vrfy => self.idle_command(252, EnhancedStatus(2, 0, 0), "Send mail and see"),
+            Command::Help => self.idle_command(214, EnhancedStatus(2, 0, 0), "See RFC 5321"),
+            Command::Quit => {
+                self.put(format_args!("221 2.0.0 Goodbye\r\n"));
+                self.close(End::Quit);
+                None
+            }
+        }
+    }
+
+    fn hello(&mut self, name: &str, extended: bool) -> Option<Event<'static>> {
+        self.helo.clear();
+        // The parser lets no longer name through.
+        _ = self.helo.push_str(name);
+        self.extended = extended;
+        self.transaction = None;
+        if let Some(event) = self.count_idle_command() {
+            return event;
+        }
+        let host = self.config.host_name.clone();
+        if extended {
+            let size = self.config.message_bytes_max;
+            self.put(format_args!(
+                "250-{host}\r\n250-PIPELINING\r\n250-SIZE {size}\r\n250-8BITMIME\r\n250 ENHANCEDSTATUSCODES\r\n"
+            ));
+        } else {
+            self.put(format_args!("250 {host}\r\n"));
+        }
+        Some(Event::Hello)
+    }
+
+    fn mail(&mut self, sender: ReversePath, size: Option<u64>, body: Option<Body>) -> Option<Event<'static>> {
+        if self.helo.is_empty() {
+            return self.out_of_order("Say HELO or EHLO first");
+        }
+        if self.transaction.is_some() {
+            return self.out_of_order("A transaction is open already");
+        }
+        let max = self.config.message_bytes_max;
+        // RFC 1870 §6.1.
+        if size.is_some_and(|s| s > u64::from(max)) {
+            self.put_reply(&too_large(max));
+            return None;
+        }
+        Some(Event::Mail {
+            question: self.ask(Asked::Mail),
+            sender,
+            declared_size: size.and_then(|s| u32::try_from(s).ok()),
+            body: body.unwrap_or_default(),
+        })
+    }
+
+    fn rcpt(&mut self, recipient: Recipient) -> Option<Event<'static>> {
+        let Some(transaction) = self.transaction else {
+            return self.out_of_order("Say MAIL first");
+        };
+        let recipient = match recipient.into_mailbox(&self.config.host_name) {
+            Ok(mailbox) => mailbox,
+            Err(fault) => return self.fault(fault),
+        };
+        let octets = recipient.as_str().len();
+        if transaction.recipients >= RECIPIENTS_MAX
+            || transaction.recipient_octets + octets > RECIPIENTS_BYTES_MAX
+        {
+            // RFC 5321 §4.5.3.1.10: 452, so that the peer sends to the others in a further transaction.
+            self.put(format_args!("452 4.5.3 Too many recipients\r\n"));
+            return None;
+        }
+        Some(Event::Rcpt { question: self.ask(Asked::Rcpt { octets }), recipient })
+    }
+
+    fn data(&mut self) -> Option<Event<'static>> {
+        match self.transaction {
+            None => self.out_of_order("Say MAIL and RCPT first"),
+            Some(Transaction { recipients: 0, .. }) => {
+                // RFC 5321 §3.3; RFC 2920 §3.1 has clients rely on the refusal.
+                self.put(format_args!("554 5.5.1 No valid recipients\r\n"));
+                None
+            }
+            Some(_) => Some(Event::DataStart { question: self.ask(Asked::DataStart) }),
+        }
+    }
+
+    fn receive_content<'i>(&mut self, input: &'i [u8]) -> (usize, Option<Event<'i>>) {
+        let State::Data(reader) = &mut self.state else { return (0, None) };
+        let (taken, found) = reader.read(input);
+        let event = match found {
+            Found::Content(octets) => Some(Event::Data(octets)),
+            Found::Violation(violation) => {
+                self.refusal = Some(violation.reply(self.config.message_bytes_max));
+                self.transaction = None;
+                Some(Event::DataRefused(violation))
+            }
+            Found::End { disputed } => {
+                let size = reader.size();
+                self.transaction = None;
+                self.state = State::Command;
+                match self.refusal.take() {
+                    None => {
+                        self.idle_commands = 0;
+                        Some(Event::DataEnd { question: self.ask(Asked::DataEnd), size })
+                    }
+                    Some(reply) => {
+                        self.put_reply(&reply);
+                        if disputed {
+                            // Whether the peer takes what follows for commands or for content is not known.
+                            self.close(End::Abuse);
+                        } else if reply.code == 421 {
+                            self.close(End::Ours);
+                        }
+                        None
+                    }
+                }
+            }
+            Found::Nothing if reader.discarded() > CONTENT_DISCARDED_BYTES_MAX => {
+                self.end_with(421, EnhancedStatus(4, 7, 0), "Content without end", End::Abuse);
+                None
+            }
+            Found::Nothing => None,
+        };
+        (taken, event)
+    }
+
+    fn ask(&mut self, asked: Asked) -> Question {
+        self.state = State::Asking(asked);
+        Question(())
+    }
+
+    fn take_asked(&mut self, question: Question) -> Option<Asked> {
+        let Question(()) = question;
+        let State::Asking(asked) = self.state else { return None };
+        self.state = State::Command;
+        Some(asked)
+    }
+
+    fn fault(&mut self, fault: Fault) -> Option<Event<'static>> {
+        let (code, status) = fault.code();
+        if fault.ends_session() {
+            self.end_with(code, status, fault, End::Abuse);
+            return None;
+        }
+        self.fault_with(code, status, &fault)
+    }
+
+    fn out_of_order(&mut self, text: &str) -> Option<Event<'static>> {
+        self.fault_with(503, EnhancedStatus(5, 5, 1), &text)
+    }
+
+    /// Answers an error of the peer, or ends the session if it is one too many.
+    fn fault_with(
+        &mut self,
+        code: u16,
+        status: EnhancedStatus,
+        text: &dyn fmt::Display,
+    ) -> Option<Event<'static>> {
+        self.errors = self.errors.saturating_add(1);
+        if self.errors > ERRORS_PER_SESSION_MAX {
+            self.end_with(421, EnhancedStatus(4, 7, 0), "Too many errors", End::Abuse);
+        } else {
+            self.put(format_args!("{code} {status} {text}\r\n"));
+        }
+        None
+    }
+
+    /// Answers a command that leads to no message.
+    fn idle_command(&mut self, code: u16, status: EnhancedStatus, text: &str) -> Option<Event<'static>> {
+        if let Some(event) = self.count_idle_command() {
+            return event;
+        }
+        self.put(format_args!("{code} {status} {text}\r\n"));
+        None
+    }
+
+    /// `Some` if that was one too many and the session is over.
+    fn count_idle_command(&mut self) -> Option<Option<Event<'static>>> {
+        self.idle_commands = self.idle_commands.saturating_add(1);
+        (self.idle_commands > IDLE_COMMANDS_MAX).then(|| {
+            self.end_with(421, EnhancedStatus(4, 7, 0), "Too many commands without a message", End::Abuse);
+            None
+        })
+    }
+
+    fn end_with(&mut self, code: u16, status: EnhancedStatus, text: impl fmt::Display, end: End) {
+        if !self.is_closed() {
+            self.put(format_args!("{code} {status} {text}\r\n"));
+            self.close(end);
+        }
+    }
+
+    fn close(&mut self, end: End) {
+        self.state = State::Closed;
+        self.transaction = None;
+        self.end = Some(end);
+    }
+
+    fn put_reply(&mut self, reply: &Reply) {
+        let Reply { code, status, text } = reply;
+        match status {
+            Some(status) => self.put(format_args!("{code} {status} {text}\r\n")),
+            None => self.put(format_args!("{code} {text}\r\n")),
+        }
+    }
+
+    /// Adds a reply to the output. There is room: `receive` takes nothing while there is less than the longest
+    /// reply. A driver that does not drain before it gives up loses the farewell, nothing else.
+    fn put(&mut self, reply: fmt::Arguments<'_>) {
+        let before = self.output.len();
+        if self.output.write_fmt(reply).is_err() {
+            self.output.truncate(before);
+        }
+    }
+}
+
+impl Violation {
+    fn reply(self, message_bytes_max: u32) -> Reply {
+        let bad = |text: &str| Reply::new(554, EnhancedStatus(5, 6, 0), text);
+        match self {
+            Self::BareCr => bad("Message refused: a CR without LF"),
+            Self::BareLf => bad("Message refused: an LF without CR"),
+            Self::Nul => bad("Message refused: a NUL"),
+            Self::LineTooLong => bad("Message refused: a line is too long"),
+            Self::HeaderTooLong => {
+                Reply::new(552, EnhancedStatus(5, 3, 4), "Message refused: the header is too long")
+            }
+            Self::TooLarge => too_large(message_bytes_max),
+        }
+    }
+}
+
+fn too_large(message_bytes_max: u32) -> Reply {
+    Reply::new(
+        552,
+        EnhancedStatus(5, 3, 4),
+        format_args!("Message is larger than the {message_bytes_max} octets allowed"),
+    )
 }
