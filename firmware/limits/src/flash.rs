@@ -33,7 +33,7 @@ pub const EVENTS_BLOCKS: Range<u32> = 6..8;
 pub const SPOOL_BLOCKS: Range<u32> = 8..256;
 
 crate::const_assert!(BLOCK_BYTES <= BLOCK_BYTES_MAX);
-crate::const_assert!(COPY_BYTES % RECORD_ALIGN_BYTES == 0);
+crate::const_assert!(COPY_BYTES.is_multiple_of(RECORD_ALIGN_BYTES));
 crate::const_assert!(SETTINGS_BLOCKS.end == KEYSTORE_BLOCKS.start);
 crate::const_assert!(KEYSTORE_BLOCKS.end == EVENTS_BLOCKS.start);
 crate::const_assert!(EVENTS_BLOCKS.end == SPOOL_BLOCKS.start);

@@ -40,7 +40,7 @@ pub const CMS_OVERHEAD_BYTES_MAX: usize = 2_048;
 /// for every 25 of them, and line ends.
 pub const EXPANSION_FACTOR_MAX: usize = 4;
 
-crate::const_assert!(ENTITIES_COUNT_MAX % 4 == 0);
+crate::const_assert!(ENTITIES_COUNT_MAX.is_multiple_of(4));
 crate::const_assert!(PLAN_BYTES_MAX + crate::smtp::MAILBOX_BYTES_MAX + 64 <= FACTS_BYTES_MAX);
 crate::const_assert!(
     CHAIN_BYTES_MAX + CMS_OVERHEAD_BYTES_MAX + PLAN_BYTES_MAX + PREPEND_BYTES_MAX + 256 <= RECIPE_BYTES_MAX

@@ -41,7 +41,7 @@ pub const BLOCKS_COUNT_RESERVED: usize = 3;
 /// Reads of message content that keep their place (the block and record where the last one ended).
 pub const CURSORS_COUNT: usize = 32;
 
-crate::const_assert!(CHUNK_BYTES % RECORD_ALIGN_BYTES == 0);
+crate::const_assert!(CHUNK_BYTES.is_multiple_of(RECORD_ALIGN_BYTES));
 crate::const_assert!((CHUNK_BYTES + RECORD_ALIGN_BYTES) * 16 <= BLOCK_BYTES - BLOCK_HEADER_BYTES);
 // The fixed fields, the sender, HELO, the facts and a full first page of recipients are one record.
 crate::const_assert!(

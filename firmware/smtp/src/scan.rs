@@ -41,7 +41,7 @@ mod tests {
         for start in 0..8 {
             for at in 0..40 {
                 for octet in 0..=255u8 {
-                    let mut bytes = vec![b'x'; 64];
+                    let mut bytes = [b'x'; 64];
                     bytes[at + start] = octet;
                     bytes[63] = b'\n';
                     let expected = if matches!(octet, b'\r' | b'\n' | 0) { at } else { 63 - start };
