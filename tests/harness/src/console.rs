@@ -1,0 +1,202 @@
+//! The serial console as a person uses it: type a line, read until something appears.
+
+use anyhow::{Context as _, Result, bail};
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How long an answer may take unless the caller says otherwise. The machine may share its processor with others.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Characters of what was seen that an error repeats.
+const SHOWN_CHARS_MAX: usize = 2_000;
+
+/// A connection to the console, with everything that was ever printed on it.
+#[derive(Debug)]
+pub struct Console {
+    stream: UnixStream,
+    seen: Arc<Seen>,
+    /// Octets of the transcript that earlier expectations have used up.
+    cursor: usize,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    text: Vec<u8>,
+    closed: bool,
+}
+
+impl Seen {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Console {
+    /// Connects to the socket that the emulator listens on; waits for it to appear.
+    ///
+    /// # Errors
+    /// When nobody listens within `patience`.
+    pub fn connect(socket: &Path, patience: Duration) -> Result<Self> {
+        let deadline = Instant::now() + patience;
+        let stream = loop {
+            match UnixStream::connect(socket) {
+                Ok(stream) => break stream,
+                Err(error) if Instant::now() >= deadline => {
+                    return Err(error).with_context(|| format!("no console at {}", socket.display()));
+                }
+                Err(_) => std::thread::sleep(Duration::from_millis(10)),
+            }
+        };
+        let seen = Arc::new(Seen::default());
+        let (mut reader, collected) = (stream.try_clone()?, Arc::clone(&seen));
+        std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            loop {
+                let count = reader.read(&mut buffer).unwrap_or(0);
+                let mut state = collected.lock();
+                match buffer.get(..count) {
+                    Some(read) if !read.is_empty() => state.text.extend_from_slice(read),
+                    _ => state.closed = true,
+                }
+                collected.changed.notify_all();
+                if state.closed {
+                    return;
+                }
+            }
+        });
+        Ok(Self { stream, seen, cursor: 0 })
+    }
+
+    /// Types `text` as it is.
+    ///
+    /// # Errors
+    /// When the machine is gone.
+    pub fn send(&mut self, text: &str) -> Result<()> {
+        self.stream.write_all(text.as_bytes()).context("the console is closed")
+    }
+
+    /// Types `line` and the Enter key.
+    ///
+    /// # Errors
+    /// When the machine is gone.
+    pub fn send_line(&mut self, line: &str) -> Result<()> {
+        self.send(line)?;
+        self.send("\r")
+    }
+
+    /// Reads until `text` appears and gives everything from the last expectation up to and with it.
+    ///
+    /// # Errors
+    /// When it does not appear within [`PATIENCE`] or the machine is gone; carries what was seen instead.
+    pub fn expect(&mut self, text: &str) -> Result<String> {
+        self.expect_any(&[text], PATIENCE).map(|(_, seen)| seen)
+    }
+
+    /// As [`Console::expect`], with another patience.
+    ///
+    /// # Errors
+    /// As [`Console::expect`].
+    pub fn expect_within(&mut self, text: &str, patience: Duration) -> Result<String> {
+        self.expect_any(&[text], patience).map(|(_, seen)| seen)
+    }
+
+    /// Reads until the first of `texts` appears; gives its index and everything up to and with it.
+    ///
+    /// # Errors
+    /// As [`Console::expect`].
+    pub fn expect_any(&mut self, texts: &[&str], patience: Duration) -> Result<(usize, String)> {
+        let deadline = Instant::now() + patience;
+        let mut state = self.seen.lock();
+        loop {
+            let fresh = state.text.get(self.cursor..).unwrap_or_default();
+            let first = texts
+                .iter()
+                .enumerate()
+                .filter_map(|(index, text)| Some((find(fresh, text.as_bytes())? + text.len(), index)))
+                .min();
+            if let Some((end, index)) = first {
+                let matched = String::from_utf8_lossy(fresh.get(..end).unwrap_or_default()).into_owned();
+                self.cursor += end;
+                return Ok((index, matched));
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if state.closed || left.is_zero() {
+                let why = if state.closed { "the machine closed the console" } else { "in vain" };
+                let shown = String::from_utf8_lossy(fresh);
+                let skipped = shown.chars().count().saturating_sub(SHOWN_CHARS_MAX);
+                let shown: String = shown.chars().skip(skipped).collect();
+                bail!("waited for {texts:?} {why}; on the console since then:\n{shown}");
+            }
+            state = self.seen.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Everything that was printed since the start, as text.
+    #[must_use]
+    pub fn transcript(&self) -> String {
+        String::from_utf8_lossy(&self.seen.lock().text).into_owned()
+    }
+
+    /// Writes the transcript to a file, for people who look for the cause of a failure.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn save_transcript(&self, path: &Path) -> Result<()> {
+        fs::write(path, &self.seen.lock().text).with_context(|| format!("cannot write {}", path.display()))
+    }
+}
+
+impl Drop for Console {
+    fn drop(&mut self) {
+        // Ends the reading thread.
+        let _ = self.stream.shutdown(std::net::Shutdown::Both);
+    }
+}
+
+fn find(text: &[u8], wanted: &[u8]) -> Option<usize> {
+    text.windows(wanted.len().max(1)).position(|window| window == wanted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::process::ScratchDir;
+    use std::os::unix::net::UnixListener;
+
+    fn pair() -> (Console, UnixStream, ScratchDir) {
+        let scratch = ScratchDir::new().expect("temporary folder");
+        let path = scratch.path().join("console");
+        let listener = UnixListener::bind(&path).expect("socket");
+        let console = Console::connect(&path, PATIENCE).expect("connects");
+        let machine = listener.accept().expect("accepts").0;
+        (console, machine, scratch)
+    }
+
+    #[test]
+    fn answer_that_comes_in_pieces_is_found_once() {
+        let (mut console, mut machine, _scratch) = pair();
+        machine.write_all(b"host").expect("written");
+        machine.write_all(b"name = relay\r\n> and more").expect("written");
+        assert_eq!(console.expect("hostname = relay").expect("it is there"), "hostname = relay");
+        assert_eq!(console.expect("> ").expect("it is there"), "\r\n> ");
+        assert!(console.expect_within("hostname", Duration::from_millis(50)).is_err());
+    }
+
+    #[test]
+    fn machine_that_dies_ends_the_waiting() {
+        let (mut console, machine, _scratch) = pair();
+        drop(machine);
+        let error = console.expect("login").expect_err("nobody answers");
+        assert!(error.to_string().contains("closed the console"), "{error}");
+    }
+}
