@@ -35,10 +35,16 @@ pub const CONNECT_TIMEOUT_S: u64 = 30;
 pub const PROBE_FIRST_S: u32 = 5;
 /// Most seconds between two probes: so long does mail wait after the next hop is back.
 pub const PROBE_MAX_S: u32 = 60;
-/// Seconds until a message whose decision had to be put off (TPM or flash trouble) is decided again.
-pub const DECIDE_AGAIN_S: u32 = 10;
-/// Milliseconds between two attempts to open the key store while the TPM does not answer.
-pub const KEYS_AGAIN_MS: u64 = 10_000;
+/// Seconds until a message whose decision had to be put off (TPM or flash trouble) is decided again; sooner when the
+/// TPM is back.
+pub const DECIDE_AGAIN_S: u32 = 30;
+/// Seconds between two attempts to start the TPM while it does not answer.
+pub const TPM_AGAIN_S: u64 = 10;
+/// Milliseconds between two steps of cleaning the queue's flash ahead of need, while there is something to clean. An
+/// erase keeps the device busy for tens of milliseconds; so much is left to the mail.
+pub const CLEAN_PAUSE_MS: u64 = 200;
+/// Milliseconds between two looks whether there is something to clean.
+pub const CLEAN_IDLE_MS: u64 = 10_000;
 
 crate::const_assert!(SESSION_READ_BYTES >= crate::smtp::COMMAND_LINE_BYTES_MAX + 2);
 crate::const_assert!(PROBE_FIRST_S <= PROBE_MAX_S);

@@ -56,8 +56,8 @@ pub enum Identity<Id> {
     Usable(Id),
     /// No identity serves the author.
     None,
-    /// An identity serves the author, but its certificate has not been imported yet.
-    WithoutCertificate,
+    /// An identity serves the author, but it cannot sign: no certificate yet, expired, switched off.
+    Unusable,
     /// Whether there is one cannot be known now: the TPM or the key store does not answer.
     Unknown,
 }
@@ -105,8 +105,8 @@ pub enum Reason {
     PassWithoutIdentity,
     /// No identity serves the author, and such mail is held.
     NoIdentity,
-    /// The identity still waits for its certificate, and such mail is held.
-    NoCertificate,
+    /// The identity that serves the author cannot sign: no certificate yet, expired, switched off.
+    IdentityUnusable,
     /// There is no author that a signature could speak for.
     NoAuthor,
     /// There are several authors; no signature can speak for all.
@@ -127,7 +127,7 @@ impl Reason {
             Self::AlreadyEncrypted => "already encrypted by its author",
             Self::PassWithoutIdentity => "no identity for the author, such mail passes",
             Self::NoIdentity => "no identity for the author",
-            Self::NoCertificate => "the author's identity has no certificate yet",
+            Self::IdentityUnusable => "the author's identity cannot sign",
             Self::NoAuthor => "no From address to sign for",
             Self::SeveralAuthors => "several From addresses, cannot sign for all",
             Self::NotSignable => "structure too complex to sign safely",
@@ -166,7 +166,7 @@ pub fn decide<Id>(message: Message, identity: Identity<Id>, rules: Rules) -> Dec
             Identity::Usable(id) => (Action::Sign(id), Reason::IdentityServesAuthor),
             Identity::None => unsigned(rules, Reason::NoIdentity),
             // The operator began to set this author up: passing now would surprise more than waiting.
-            Identity::WithoutCertificate => (Action::Hold, Reason::NoCertificate),
+            Identity::Unusable => (Action::Hold, Reason::IdentityUnusable),
             Identity::Unknown => (Action::Defer, Reason::KeysUnavailable),
         },
     };
@@ -208,8 +208,7 @@ mod tests {
 
     #[test]
     fn protected_mail_passes_whatever_the_keys_say() {
-        for identity in [Identity::Usable(1), Identity::None, Identity::WithoutCertificate, Identity::Unknown]
-        {
+        for identity in [Identity::Usable(1), Identity::None, Identity::Unusable, Identity::Unknown] {
             for signable in [true, false] {
                 let signed = Message { protection: Protection::Signed, signable, ..PLAIN };
                 check(signed, identity, HOLD, Action::Pass, Reason::AlreadySigned);
@@ -229,7 +228,7 @@ mod tests {
     fn what_should_be_signed_and_cannot_be_never_passes() {
         let knotted = Message { signable: false, ..PLAIN };
         check(knotted, Identity::Usable(1), PASS, Action::Hold, Reason::NotSignable);
-        check(PLAIN, Identity::WithoutCertificate, PASS, Action::Hold, Reason::NoCertificate);
+        check(PLAIN, Identity::Unusable, PASS, Action::Hold, Reason::IdentityUnusable);
     }
 
     #[test]
@@ -250,7 +249,7 @@ mod tests {
             AlreadyEncrypted,
             PassWithoutIdentity,
             NoIdentity,
-            NoCertificate,
+            IdentityUnusable,
             NoAuthor,
             SeveralAuthors,
             NotSignable,

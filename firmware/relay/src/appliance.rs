@@ -1,14 +1,23 @@
-//! The one value that all tasks share.
+//! The one value that all tasks share, and how it comes up.
 
-use crate::Machine;
-use core::marker::PhantomData;
+use crate::counters::Counters;
+use crate::key_records::KeyRecords;
+use crate::schedule::{Next, Schedule, Step};
+use crate::{Machine, time};
+use core::cell::{Ref, RefCell};
+use core::fmt;
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_sync::mutex::Mutex;
+use envelope::QueueId;
+use events::{Event, Log, Stamp, Store, Text, TpmState};
+use flash_log::Partition;
+pub use flash_log::SharedFlash;
+use keystore::Keystore;
+use limits::flash::{KEYSTORE_BLOCKS, SPOOL_BLOCKS};
 use platform::nor_flash::NorFlash;
-use platform::{Entropy, Power, Resolver, Timer, TpmTransport, WallClock};
-
-/// The data flash, shared by all stores. Lives outside the [`Appliance`], which borrows it.
-pub type SharedFlash<F> = Mutex<NoopRawMutex, F>;
+use platform::{Entropy, Instant, Power, Resolver, Timer, TpmTransport, WallClock};
+use settings::Settings;
+use spool::{Brief, MessageState, Spool, SpoolError};
 
 /// The machine that an appliance runs on, as a bundle of types.
 pub trait Platform {
@@ -48,29 +57,227 @@ pub struct Parts<P: Platform> {
     pub machine: P::Machine,
 }
 
+/// Why an appliance cannot start: the data flash does not work at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FlashUnusable {
+    /// Which store could not be mounted.
+    pub store: Store,
+}
+
+impl fmt::Display for FlashUnusable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "data flash is unusable: cannot mount {}", self.store)
+    }
+}
+
+impl core::error::Error for FlashUnusable {}
+
+pub(crate) type SpoolOf<'f, P> = Spool<Partition<'f, <P as Platform>::Flash>>;
+pub(crate) type KeystoreOf<'f, P> = Keystore<
+    KeyRecords<'f, <P as Platform>::Flash>,
+    <P as Platform>::Tpm,
+    <P as Platform>::Entropy,
+    <P as Platform>::Timer,
+>;
+
 /// The appliance: queue, settings, keys, events. Tasks share it by reference; make it a static or leak it.
 pub struct Appliance<'f, P: Platform> {
-    parts: Parts<P>,
-    flash: PhantomData<&'f SharedFlash<P::Flash>>,
+    pub(crate) timer: P::Timer,
+    pub(crate) clock: P::Clock,
+    pub(crate) entropy: P::Entropy,
+    pub(crate) resolver: P::Resolver,
+    pub(crate) power: P::Power,
+    pub(crate) machine: P::Machine,
+    pub(crate) log: &'f Log,
+    pub(crate) spool: SpoolOf<'f, P>,
+    pub(crate) keys: Mutex<NoopRawMutex, KeystoreOf<'f, P>>,
+    /// Whether the TPM answered when it was last used.
+    pub(crate) tpm_ready: core::cell::Cell<bool>,
+    pub(crate) settings: RefCell<Settings>,
+    pub(crate) schedule: Schedule,
+    pub(crate) counters: Counters,
+    pub(crate) flash: &'f SharedFlash<P::Flash>,
 }
 
 impl<'f, P: Platform> Appliance<'f, P> {
     /// Starts the appliance on `flash`: mounts the stores, loads the settings, opens the key store. Blank or foreign
-    /// flash is formatted. Nothing here fails: a store that cannot be mounted is reported as an event, and what
-    /// depends on it answers that it is not available.
-    pub async fn start(flash: &'f SharedFlash<P::Flash>, parts: Parts<P>) -> Self {
-        let _ = flash;
-        Self { parts, flash: PhantomData }
+    /// flash is formatted. `log` receives the events; both live outside because of their size.
+    ///
+    /// # Errors
+    /// [`FlashUnusable`] if the device cannot be read or has the wrong geometry. A TPM that is absent or fails is no
+    /// error: mail is then taken in and waits.
+    pub async fn start(
+        flash: &'f SharedFlash<P::Flash>,
+        log: &'f Log,
+        parts: Parts<P>,
+    ) -> Result<Self, FlashUnusable> {
+        let Parts { tpm, timer, clock, entropy, resolver, power, machine } = parts;
+        let stamp = || Stamp { micros: timer.now().0, unix: clock.unix_seconds() };
+        let (version, cause) = (machine.version().into(), machine.start_cause().into());
+        log.record(stamp(), &Event::Boot { version, cause });
+
+        let begun = timer.now();
+        let (spool, report) = Spool::mount(Partition::new(flash, SPOOL_BLOCKS))
+            .await
+            .map_err(|_| FlashUnusable { store: Store::Queue })?;
+        log.record(
+            stamp(),
+            &Event::Mounted {
+                store: Store::Queue,
+                records: report.records,
+                torn: report.slots_damaged,
+                formatted: report.blocks_unformatted,
+                micros: micros_since(begun, timer.now()),
+            },
+        );
+        if report.messages_damaged > 0 {
+            let what = "messages with damaged records are in the queue".into();
+            log.record(stamp(), &Event::Error { area: "spool".into(), what });
+        }
+
+        let begun = timer.now();
+        let unusable = FlashUnusable { store: Store::Identities };
+        let records = KeyRecords::open(Partition::new(flash, KEYSTORE_BLOCKS)).await.map_err(|_| unusable)?;
+        let (keys, report) =
+            Keystore::open(records, tpm, entropy.clone(), timer.clone()).await.map_err(|_| unusable)?;
+        log.record(
+            stamp(),
+            &Event::Mounted {
+                store: Store::Identities,
+                records: u32::try_from(report.identities).unwrap_or(u32::MAX),
+                torn: u32::try_from(report.unreadable).unwrap_or(u32::MAX),
+                formatted: 0,
+                micros: micros_since(begun, timer.now()),
+            },
+        );
+        let this = Self {
+            timer,
+            clock,
+            entropy,
+            resolver,
+            power,
+            machine,
+            log,
+            spool,
+            keys: Mutex::new(keys),
+            tpm_ready: core::cell::Cell::new(report.tpm.is_none()),
+            settings: RefCell::new(Settings::default()),
+            schedule: Schedule::default(),
+            counters: Counters::default(),
+            flash,
+        };
+        match report.tpm {
+            Some(error) => this.record_tpm(Err(error)),
+            None => this.record_tpm(Ok(report.tpm_changed)),
+        }
+        this.schedule.set_destination(this.settings().next_hop.is_some());
+        this.schedule_everything();
+        Ok(this)
     }
 
-    /// The settings in force: the network settings are to be applied before the listeners are opened.
-    pub fn settings(&self) -> core::cell::Ref<'_, settings::Settings> {
-        unimplemented!()
+    /// The settings in force: the network settings are to be applied before the listeners are opened. Do not hold the
+    /// borrow across an await.
+    pub fn settings(&self) -> Ref<'_, Settings> {
+        self.settings.borrow()
     }
 
     /// Records an event with the present time.
-    pub fn record(&self, _event: &events::Event<'_>) {
-        let _ = &self.parts;
-        unimplemented!()
+    pub fn record(&self, event: &Event<'_>) {
+        let stamp = Stamp { micros: self.timer.now().0, unix: self.clock.unix_seconds() };
+        self.log.record(stamp, event);
     }
+
+    /// What was counted since the start.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Records that something failed which no peer can be told.
+    pub(crate) fn record_error(&self, area: &str, what: impl fmt::Display) {
+        let text = alloc::format!("{what}");
+        self.record(&Event::Error { area: area.into(), what: text.as_str().into() });
+    }
+
+    /// Records how the TPM is: `Ok` whether it is another one than before.
+    pub(crate) fn record_tpm(&self, state: Result<bool, tpm::TpmError>) {
+        use platform::TpmTransportError::Absent;
+        match state {
+            Ok(changed) => {
+                let detail = if changed { "not the TPM that the keys were made with" } else { "" };
+                self.record(&Event::Tpm { state: TpmState::Ready, detail: detail.into() });
+            }
+            Err(error) => {
+                let absent = error == tpm::TpmError::Transport(Absent);
+                let state = if absent { TpmState::Absent } else { TpmState::Failed };
+                let text = alloc::format!("{error}");
+                self.record(&Event::Tpm { state, detail: Text::from(text.as_str()) });
+            }
+        }
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        self.timer.now()
+    }
+
+    pub(crate) fn random_u32(&self) -> u32 {
+        let mut octets = [0; 4];
+        self.entropy.fill(&mut octets);
+        u32::from_le_bytes(octets)
+    }
+
+    /// The moment that `next_try`, as the spool keeps it (Unix seconds), means on the monotonic clock. Without a known
+    /// time, or for a moment further away than any pause, it is now: a try too many does no harm.
+    pub(crate) fn due(&self, next_try: u64) -> Option<Instant> {
+        let wait = next_try.checked_sub(self.clock.unix_seconds()?)?;
+        let longest = u64::from(limits::settings::RETRY_MAX_S_MAX) * 2;
+        (1..=longest).contains(&wait).then(|| self.now().plus_s(wait))
+    }
+
+    /// The moment in `pause` seconds, as the spool keeps it: Unix seconds, 0 while the time is unknown.
+    pub(crate) fn next_try(&self, pause: time::Seconds) -> u64 {
+        self.clock.unix_seconds().map_or(0, |now| now.saturating_add(pause.into()))
+    }
+
+    /// What is to be done next with a message, from what the spool knows.
+    pub(crate) fn next_step(&self, brief: &Brief) -> Next {
+        match brief.state {
+            MessageState::Held | MessageState::Damaged => Next::Nothing,
+            MessageState::Queued => {
+                let step = if brief.has_recipe { Step::Deliver } else { Step::Decide };
+                self.due(brief.next_try).map_or(Next::Now(step), |at| Next::At(at, step))
+            }
+        }
+    }
+
+    fn schedule_everything(&self) {
+        self.spool.for_each(|brief| self.schedule.add(brief.id, self.next_step(brief)));
+    }
+
+    /// Holds a message and says so. It is off the schedule afterwards, even if the flash fails.
+    pub(crate) async fn hold(&self, id: QueueId, reason: &str) {
+        crate::counters::count(&self.counters.held, 1);
+        self.record(&Event::Held { id, reason: reason.into() });
+        if let Err(error) = self.spool.hold(id, fitting(reason)).await {
+            self.spool_failed(id, error);
+        }
+    }
+
+    /// Records that the spool did not do something for a message.
+    pub(crate) fn spool_failed(&self, id: QueueId, error: SpoolError) {
+        self.record_error("spool", format_args!("{id}: {error}"));
+    }
+}
+
+/// The longest start of `reason` that the spool keeps.
+pub(crate) fn fitting(reason: &str) -> &str {
+    let mut end = reason.len().min(limits::spool::REASON_BYTES_MAX);
+    while !reason.is_char_boundary(end) {
+        end -= 1;
+    }
+    reason.get(..end).unwrap_or_default()
+}
+
+fn micros_since(begun: Instant, now: Instant) -> u32 {
+    u32::try_from(now.micros_since(begun)).unwrap_or(u32::MAX)
 }

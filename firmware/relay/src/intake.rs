@@ -1,15 +1,386 @@
 //! Mail in: one session of an SMTP client.
+//!
+//! # Who may relay
+//! The right is checked at RCPT, not at MAIL: it belongs to the pair of client and recipient, because mail for own
+//! domains will be taken from anybody, and only at RCPT the recipient is known (RFC 5321 §3.6.2, §7.9 leaves the place
+//! open). It also gives the log the sender and the recipient that were tried.
+//!
+//! # What is stored
+//! The content exactly as it came. The trace field and, for relay clients, missing Date and Message-ID fields are put
+//! before it when it leaves: they are part of the recipe ([`crate::decide`]), made from the arrival record.
+//!
+//! # When a message is ours
+//! Room is reserved at DATA. Chunks go to flash while they arrive; `250` is said only after the commit record has been
+//! read back.
 
+use crate::counters::count;
+use crate::time::within;
 use crate::{Appliance, Platform};
-use core::net::SocketAddr;
-use platform::Stream;
+use alloc::boxed::Box;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::net::{IpAddr, SocketAddr};
+use embassy_futures::yield_now;
+use envelope::{EnhancedStatus, Mailbox, Protocol, QueueId, ReversePath};
+use events::{Event, Stage};
+use flash_log::Partition;
+use limits::relay::{RECEIVED_COUNT_MAX, SESSION_READ_BYTES, SESSIONS_IN_COUNT_MAX};
+use platform::{Stream, WallClock};
+use smime::Scanner;
+use smtp::Reply;
+use smtp::server::{Config, End, Event as Said, Question, Server, Violation};
+use spool::{Admission, Arrival, Class, Incoming, SpoolError, SpoolFull};
 
 /// Serves one connection from greeting to close. `peer` is the client's address. Dropping the future half-way loses
 /// nothing that was answered with 250.
-pub async fn session<P: Platform, S: Stream>(
-    _appliance: &Appliance<'_, P>,
-    _stream: &mut S,
-    _peer: SocketAddr,
-) {
-    unimplemented!()
+pub async fn session<P: Platform, S: Stream>(appliance: &Appliance<'_, P>, stream: &mut S, peer: SocketAddr) {
+    let counters = &appliance.counters;
+    count(&counters.sessions, 1);
+    let open = Open::new(appliance);
+    let config = Config {
+        host_name: appliance.settings().banner_name().into(),
+        message_bytes_max: appliance.settings().message_bytes_max,
+    };
+    let server = if open.0.counters.sessions_open.get() > SESSIONS_IN_COUNT_MAX as u64 {
+        // The image has no more tasks than that; a simulator may.
+        Server::refusing(
+            config,
+            &Reply::new(421, EnhancedStatus(4, 3, 2), "Too many connections, try again later"),
+        )
+    } else {
+        Server::new(config)
+    };
+    let mut session = Session {
+        appliance,
+        peer: peer.ip().to_canonical(),
+        server,
+        sender: ReversePath::Null,
+        declared_size: None,
+        recipients: Vec::new(),
+        letter: None,
+    };
+    // In a box: the buffer would otherwise be part of every session's static future.
+    let mut buffer = vec![0; SESSION_READ_BYTES].into_boxed_slice();
+    match session.serve(stream, &mut buffer).await {
+        Ok(()) => stream.close().await,
+        Err(Broken) => {
+            count(&counters.sessions_broken, 1);
+            stream.abort();
+        }
+    }
+}
+
+/// Counts a session as open while it lives.
+struct Open<'a, 'f, P: Platform>(&'a Appliance<'f, P>);
+
+impl<'a, 'f, P: Platform> Open<'a, 'f, P> {
+    fn new(appliance: &'a Appliance<'f, P>) -> Self {
+        let counters = &appliance.counters;
+        count(&counters.sessions_open, 1);
+        counters.sessions_open_most.set(counters.sessions_open_most.get().max(counters.sessions_open.get()));
+        Self(appliance)
+    }
+}
+
+impl<P: Platform> Drop for Open<'_, '_, P> {
+    fn drop(&mut self) {
+        let open = &self.0.counters.sessions_open;
+        open.set(open.get().saturating_sub(1));
+    }
+}
+
+/// The connection is gone.
+struct Broken;
+
+/// A message that is arriving.
+struct Letter<'s, F: platform::nor_flash::NorFlash> {
+    incoming: Incoming<'s, F>,
+    scanner: Box<Scanner>,
+    /// Whether the header block has been seen to its end, and found good.
+    header_checked: bool,
+}
+
+struct Session<'a, 'f, P: Platform> {
+    appliance: &'a Appliance<'f, P>,
+    peer: IpAddr,
+    server: Server,
+    sender: ReversePath,
+    declared_size: Option<u32>,
+    recipients: Vec<Mailbox>,
+    letter: Option<Letter<'a, Partition<'f, P::Flash>>>,
+}
+
+impl<P: Platform> Session<'_, '_, P> {
+    async fn serve<S: Stream>(&mut self, stream: &mut S, buffer: &mut [u8]) -> Result<(), Broken> {
+        // `buffer[start..end]` has been read and not been taken yet.
+        let (mut start, mut end) = (0, 0);
+        loop {
+            loop {
+                let input = buffer.get(start..end).unwrap_or_default();
+                let (taken, said) = self.server.receive(input);
+                start += taken;
+                match said {
+                    Some(said) => self.answer(said).await,
+                    None if taken == 0 => break,
+                    None => {}
+                }
+            }
+            let sent = self.send(stream).await?;
+            if self.server.is_closed() {
+                return Ok(());
+            }
+            if sent && start < end {
+                continue;
+            }
+            if start == end {
+                (start, end) = (0, 0);
+            } else if start > 0 {
+                buffer.copy_within(start..end, 0);
+                (start, end) = (0, end - start);
+            }
+            let room = buffer.get_mut(end..).unwrap_or_default();
+            // The longest command fits the buffer, and content is taken as it comes.
+            debug_assert!(!room.is_empty());
+            let timeout_s = u64::from(self.server.timeout_s());
+            match within(&self.appliance.timer, timeout_s, stream.read(room)).await {
+                Ok(Ok(0)) | Ok(Err(_)) => return Err(Broken),
+                Ok(Ok(count)) => end += count,
+                Err(_) => {
+                    self.refused_by_time();
+                    self.server.timed_out();
+                    self.letter = None;
+                }
+            }
+            // A peer on a fast wire must not keep the other tasks waiting.
+            yield_now().await;
+        }
+    }
+
+    /// Writes what the machine has to say. Returns whether that was anything.
+    async fn send<S: Stream>(&mut self, stream: &mut S) -> Result<bool, Broken> {
+        let mut any = false;
+        while !self.server.transmit().is_empty() {
+            let timeout_s = u64::from(self.server.timeout_s());
+            let write = stream.write(self.server.transmit());
+            match within(&self.appliance.timer, timeout_s, write).await {
+                Ok(Ok(count)) if count > 0 => self.server.transmitted(count),
+                _ => return Err(Broken),
+            }
+            any = true;
+        }
+        if any && stream.flush().await.is_err() {
+            return Err(Broken);
+        }
+        Ok(any)
+    }
+
+    async fn answer(&mut self, said: Said<'_>) {
+        match said {
+            Said::Hello | Said::Reset => self.forget(),
+            Said::Mail { question, sender, declared_size, .. } => self.mail(question, sender, declared_size),
+            Said::Rcpt { question, recipient } => self.rcpt(question, recipient),
+            Said::DataStart { question } => self.data_start(question),
+            Said::Data(content) => self.data(content).await,
+            Said::DataEnd { question, size } => self.data_end(question, size).await,
+            Said::DataRefused(violation) => self.data_refused(violation),
+            Said::Closed(end) => {
+                if end == End::Abuse {
+                    let reply = Reply::new(421, EnhancedStatus(4, 7, 0), "too many errors");
+                    self.record_refused(Stage::Command, None, 0, &reply);
+                }
+                self.forget();
+            }
+        }
+    }
+
+    /// The transaction is over; what was stored of it is given up.
+    fn forget(&mut self) {
+        self.letter = None;
+        self.sender = ReversePath::Null;
+        self.recipients = Vec::new();
+    }
+
+    fn mail(&mut self, question: Question, sender: ReversePath, declared_size: Option<u32>) {
+        self.forget();
+        self.sender = sender;
+        self.declared_size = declared_size;
+        // Told now, a client that knows its size need not send it (RFC 1870 §6). Nothing is reserved yet: a client
+        // may take long over its recipients.
+        let admission =
+            Admission { size: declared_size, recipients: 1, recipients_bytes: 0, class: Class::Mail };
+        match self.appliance.spool.begin(admission) {
+            Ok(reservation) => {
+                drop(reservation);
+                self.server.accept(question);
+            }
+            Err(full) => self.refuse(question, Stage::Mail, None, &full_reply(full)),
+        }
+    }
+
+    fn rcpt(&mut self, question: Question, recipient: Mailbox) {
+        if self.appliance.settings().may_relay(self.peer) {
+            self.recipients.push(recipient);
+            self.server.accept(question);
+        } else {
+            self.refuse(question, Stage::Rcpt, Some(&recipient), &Server::relay_denied());
+        }
+    }
+
+    fn data_start(&mut self, question: Question) {
+        let octets: usize = self.recipients.iter().map(|r| r.as_str().len()).sum();
+        let admission = Admission {
+            size: self.declared_size,
+            recipients: u16::try_from(self.recipients.len()).unwrap_or(u16::MAX),
+            recipients_bytes: u32::try_from(octets).unwrap_or(u32::MAX),
+            class: Class::Mail,
+        };
+        match self.appliance.spool.begin(admission) {
+            Ok(incoming) => {
+                let scanner = Box::new(Scanner::new());
+                self.letter = Some(Letter { incoming, scanner, header_checked: false });
+                self.server.accept(question);
+            }
+            Err(full) => {
+                self.refuse(question, Stage::Data, None, &full_reply(full));
+                self.forget();
+            }
+        }
+    }
+
+    async fn data(&mut self, content: &[u8]) {
+        // After the content was given up the machine says no more Data, and there is no letter.
+        let Some(letter) = &mut self.letter else { return };
+        letter.scanner.push(content);
+        if !letter.header_checked
+            && let Some(header) = letter.scanner.header()
+        {
+            letter.header_checked = true;
+            if header.received_count > RECEIVED_COUNT_MAX {
+                let reply =
+                    Reply::new(554, EnhancedStatus(5, 4, 6), "Too many hops, this looks like a mail loop");
+                return self.abandon(&reply);
+            }
+        }
+        if let Err(error) = self.appliance.spool.append(&mut letter.incoming, content).await {
+            self.abandon(&store_reply(error));
+        }
+    }
+
+    async fn data_end(&mut self, question: Question, size: u32) {
+        let Some(letter) = self.letter.take() else {
+            let reply = store_reply(SpoolError::Flash);
+            return self.refuse(question, Stage::Data, None, &reply);
+        };
+        let facts = letter.scanner.finish();
+        // A header that never ends was not checked on the way.
+        if facts.header.received_count > RECEIVED_COUNT_MAX {
+            let reply =
+                Reply::new(554, EnhancedStatus(5, 4, 6), "Too many hops, this looks like a mail loop");
+            return self.refuse(question, Stage::Data, None, &reply);
+        }
+        let facts = facts.to_bytes();
+        let protocol = self.server.protocol();
+        let arrival = Arrival {
+            sender: self.sender.as_str(),
+            peer: Some(self.peer),
+            helo: self.server.helo(),
+            protocol: match protocol {
+                Protocol::Smtp => spool::Protocol::Smtp,
+                Protocol::Esmtp => spool::Protocol::Esmtp,
+            },
+            time: self.appliance.clock.unix_seconds(),
+            facts: &facts,
+            ..Arrival::default()
+        };
+        let recipients = self.recipients.iter().map(Mailbox::as_str);
+        match self.appliance.spool.commit(letter.incoming, &arrival, recipients).await {
+            Ok(id) => {
+                self.accepted(id, protocol, size);
+                self.server.accept_message(question, id);
+            }
+            Err(error) => self.refuse(question, Stage::Data, None, &store_reply(error)),
+        }
+        self.forget();
+    }
+
+    fn accepted(&self, id: QueueId, protocol: Protocol, size: u32) {
+        let appliance = self.appliance;
+        count(&appliance.counters.accepted, 1);
+        count(&appliance.counters.accepted_bytes, size.into());
+        appliance.record(&Event::Accepted {
+            id,
+            from: self.sender.as_str().into(),
+            peer: self.peer,
+            helo: self.server.helo().into(),
+            protocol: match protocol {
+                Protocol::Smtp => "SMTP".into(),
+                Protocol::Esmtp => "ESMTP".into(),
+            },
+            size,
+            recipients: u16::try_from(self.recipients.len()).unwrap_or(u16::MAX),
+        });
+        appliance.schedule.add(id, crate::schedule::Next::Now(crate::schedule::Step::Decide));
+    }
+
+    /// Gives up the content that is arriving; the peer hears `reply` at its end.
+    fn abandon(&mut self, reply: &Reply) {
+        let size = self.letter.take().map_or(0, |letter| letter.incoming.size());
+        self.record_refused(Stage::Data, None, size, reply);
+        self.server.abandon_data(reply);
+        self.forget();
+    }
+
+    fn data_refused(&mut self, violation: Violation) {
+        let size = self.letter.take().map_or(0, |letter| letter.incoming.size());
+        let (code, status, text) = match violation {
+            Violation::BareCr => (554, EnhancedStatus(5, 6, 0), "bare CR in content"),
+            Violation::BareLf => (554, EnhancedStatus(5, 6, 0), "bare LF in content"),
+            Violation::Nul => (554, EnhancedStatus(5, 6, 0), "NUL in content"),
+            Violation::LineTooLong => (554, EnhancedStatus(5, 6, 0), "line too long"),
+            Violation::HeaderTooLong => (552, EnhancedStatus(5, 3, 4), "header too long"),
+            Violation::TooLarge => (552, EnhancedStatus(5, 3, 4), "message too large"),
+        };
+        self.record_refused(Stage::Data, None, size, &Reply::new(code, status, text));
+        self.forget();
+    }
+
+    fn refuse(&mut self, question: Question, stage: Stage, to: Option<&Mailbox>, reply: &Reply) {
+        self.record_refused(stage, to, 0, reply);
+        self.server.refuse(question, reply);
+    }
+
+    fn refused_by_time(&self) {
+        count(&self.appliance.counters.sessions_broken, 1);
+        let stage = if self.server.is_receiving_data() { Stage::Data } else { Stage::Command };
+        let size = self.letter.as_ref().map_or(0, |letter| letter.incoming.size());
+        self.record_refused(stage, None, size, &Reply::new(421, EnhancedStatus(4, 4, 2), "timed out"));
+    }
+
+    fn record_refused(&self, stage: Stage, to: Option<&Mailbox>, size: u32, reply: &Reply) {
+        count(&self.appliance.counters.refused, 1);
+        self.appliance.record(&Event::Refused {
+            peer: self.peer,
+            stage,
+            from: self.sender.as_str().into(),
+            to: to.map_or("", Mailbox::as_str).into(),
+            size,
+            code: reply.code,
+            status: reply.status.unwrap_or(EnhancedStatus(5, 0, 0)),
+            reason: (&*reply.text).into(),
+        });
+    }
+}
+
+fn full_reply(full: SpoolFull) -> Reply {
+    match full {
+        SpoolFull::Now => Reply::new(452, EnhancedStatus(4, 3, 1), "Queue is full, try again later"),
+        SpoolFull::Never => Reply::new(552, EnhancedStatus(5, 3, 4), "Message is larger than the queue"),
+    }
+}
+
+fn store_reply(error: SpoolError) -> Reply {
+    match error {
+        SpoolError::Full(full) => full_reply(full),
+        _ => Reply::new(451, EnhancedStatus(4, 3, 0), "Cannot store the message now, try again later"),
+    }
 }

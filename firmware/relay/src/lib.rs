@@ -19,12 +19,18 @@
 extern crate alloc;
 
 mod appliance;
+mod counters;
 pub mod decide;
 pub mod delivery;
 pub mod intake;
+mod key_records;
 mod machine;
 pub mod operator;
+mod schedule;
 pub mod supervisor;
+mod time;
 
-pub use appliance::{Appliance, Parts, Platform, SharedFlash};
+pub use appliance::{Appliance, FlashUnusable, Parts, Platform, SharedFlash};
+pub use counters::Counters;
+pub use key_records::KeyRecords;
 pub use machine::{Applied, Machine, Memory, NetworkState};

@@ -1,0 +1,427 @@
+//! Which message is worked on next. In RAM only: what must survive a power cut is in the spool.
+//!
+//! Every message of the queue that can be worked on is in exactly one place: due for a decision, due for delivery,
+//! waiting for a moment, or in somebody's hands. Held and damaged messages are in none. Each place is bounded by
+//! the number of messages in the queue.
+//!
+//! All mail has one destination, the next hop. While it cannot be reached nothing is written to flash and nothing
+//! is tried but one probe at a time, with growing pauses; the first success opens it for all workers.
+
+use crate::time::{Seconds, backoff_s};
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::cell::RefCell;
+use core::future::poll_fn;
+use core::task::{Poll, Waker};
+use envelope::QueueId;
+use limits::relay::{PROBE_FIRST_S, PROBE_MAX_S, SESSIONS_OUT_COUNT_MAX};
+use platform::Instant;
+
+/// What is to be done with a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Step {
+    /// Decide about it.
+    Decide,
+    /// Deliver it.
+    Deliver,
+}
+
+/// What becomes of a message after somebody had it in hands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// Nothing: it has left the queue, or waits for the operator.
+    Nothing,
+    /// This step, now.
+    Now(Step),
+    /// This step, from that moment on.
+    At(Instant, Step),
+}
+
+/// Why nothing is delivered at present.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Obstruction {
+    /// No next hop is set.
+    NoNextHop,
+    /// The next hop cannot be reached; the next probe is due then.
+    Unreachable {
+        /// When the next probe is due.
+        until: Instant,
+        /// What went wrong last.
+        reason: String,
+    },
+}
+
+/// A message to deliver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Job {
+    pub(crate) id: QueueId,
+    /// Whether this attempt decides if the destination is open.
+    pub(crate) probe: bool,
+}
+
+#[derive(Default)]
+struct Destination {
+    /// Whether there is one at all.
+    known: bool,
+    /// Whether the last connection worked. While it did not, one probe at a time is let through.
+    open: bool,
+    probing: bool,
+    probe_at: Instant,
+    /// Probes that failed in a row.
+    failures: u32,
+    reason: String,
+    /// Connections that are open or being opened.
+    connections: usize,
+    /// Most connections that the peer seems to want.
+    connections_max: usize,
+    /// Workers that wait for work with an open connection.
+    lingering: usize,
+}
+
+#[derive(Default)]
+struct Inner {
+    undecided: VecDeque<QueueId>,
+    ready: VecDeque<QueueId>,
+    waiting: BTreeMap<(Instant, QueueId), Step>,
+    in_hands: Vec<QueueId>,
+    /// Why messages wait that wait in RAM only.
+    reasons: BTreeMap<QueueId, String>,
+    destination: Destination,
+    deciders: Vec<Waker>,
+    idle_workers: Vec<Waker>,
+    connected_workers: Vec<Waker>,
+    clockwork: Vec<Waker>,
+}
+
+/// The schedule. Never borrowed across an await.
+#[derive(Default)]
+pub(crate) struct Schedule {
+    inner: RefCell<Inner>,
+}
+
+fn wake_all(wakers: &mut Vec<Waker>) {
+    for waker in wakers.drain(..) {
+        waker.wake();
+    }
+}
+
+/// Registers a waker once. The lists are bounded by the number of tasks.
+fn register(wakers: &mut Vec<Waker>, waker: &Waker) {
+    if !wakers.iter().any(|w| w.will_wake(waker)) {
+        wakers.push(waker.clone());
+    }
+}
+
+impl Inner {
+    fn add(&mut self, id: QueueId, step: Step) {
+        match step {
+            Step::Decide => {
+                self.undecided.push_back(id);
+                wake_all(&mut self.deciders);
+            }
+            Step::Deliver => {
+                self.ready.push_back(id);
+                self.wake_workers();
+            }
+        }
+    }
+
+    /// A connected worker first: its connection is there already.
+    fn wake_workers(&mut self) {
+        wake_all(&mut self.connected_workers);
+        if self.ready.len() > self.destination.lingering {
+            wake_all(&mut self.idle_workers);
+        }
+    }
+
+    fn wait(&mut self, id: QueueId, at: Instant, step: Step) {
+        let is_first = self.waiting.first_key_value().is_none_or(|((first, _), _)| at < *first);
+        self.waiting.insert((at, id), step);
+        if is_first {
+            wake_all(&mut self.clockwork);
+        }
+    }
+
+    fn take_for_idle(&mut self, now: Instant) -> Option<Job> {
+        let d = &mut self.destination;
+        if !d.known || self.ready.is_empty() {
+            return None;
+        }
+        if !d.open {
+            if d.probing || now < d.probe_at {
+                return None;
+            }
+            d.probing = true;
+        } else if self.ready.len() <= d.lingering || d.connections >= d.connections_max {
+            return None;
+        }
+        let probe = !d.open;
+        d.connections += 1;
+        let id = self.ready.pop_front()?;
+        self.in_hands.push(id);
+        Some(Job { id, probe })
+    }
+
+    /// Wakes up what is due, returns when to look again.
+    fn turn(&mut self, now: Instant) -> Option<Instant> {
+        while let Some(entry) = self.waiting.first_entry() {
+            if entry.key().0 > now {
+                break;
+            }
+            let ((_, id), step) = entry.remove_entry();
+            self.add(id, step);
+        }
+        let d = &self.destination;
+        let probe_at = (d.known && !d.open && !d.probing && !self.ready.is_empty()).then_some(d.probe_at);
+        if probe_at.is_some_and(|at| at <= now) {
+            wake_all(&mut self.idle_workers);
+        }
+        let first = self.waiting.first_key_value().map(|((at, _), _)| *at);
+        [first, probe_at.filter(|at| *at > now)].into_iter().flatten().min()
+    }
+}
+
+impl Schedule {
+    /// Puts a message that nobody has in hands on the schedule.
+    pub(crate) fn add(&self, id: QueueId, next: Next) {
+        let mut inner = self.inner.borrow_mut();
+        match next {
+            Next::Nothing => {}
+            Next::Now(step) => inner.add(id, step),
+            Next::At(at, step) => inner.wait(id, at, step),
+        }
+    }
+
+    /// Gives back a message that was in hands.
+    pub(crate) fn done(&self, id: QueueId, next: Next) {
+        let mut inner = self.inner.borrow_mut();
+        inner.in_hands.retain(|other| *other != id);
+        if matches!(next, Next::Nothing | Next::Now(_)) {
+            inner.reasons.remove(&id);
+        }
+        drop(inner);
+        self.add(id, next);
+    }
+
+    /// Takes a message off the schedule, for the operator. Returns whether that was possible: not while it is in
+    /// somebody's hands.
+    pub(crate) fn withdraw(&self, id: QueueId) -> bool {
+        let mut inner = self.inner.borrow_mut();
+        if inner.in_hands.contains(&id) {
+            return false;
+        }
+        inner.reasons.remove(&id);
+        inner.undecided.retain(|other| *other != id);
+        inner.ready.retain(|other| *other != id);
+        inner.waiting.retain(|(_, other), _| *other != id);
+        true
+    }
+
+    /// Whether somebody works on the message at this moment.
+    pub(crate) fn is_in_hands(&self, id: QueueId) -> bool {
+        self.inner.borrow().in_hands.contains(&id)
+    }
+
+    /// Keeps why a message waits, until it moves on. Returns whether that is news.
+    pub(crate) fn explain(&self, id: QueueId, reason: &str) -> bool {
+        let before = self.inner.borrow_mut().reasons.insert(id, String::from(reason));
+        before.is_none_or(|before| before != reason)
+    }
+
+    /// Why a message waits, if that is known here.
+    pub(crate) fn reason(&self, id: QueueId) -> Option<String> {
+        self.inner.borrow().reasons.get(&id).cloned()
+    }
+
+    /// When the next step of a waiting message is due; `None` if it is due now, in hands, or not scheduled.
+    pub(crate) fn due_at(&self, id: QueueId) -> Option<Instant> {
+        self.inner.borrow().waiting.keys().find(|(_, other)| *other == id).map(|(at, _)| *at)
+    }
+
+    /// Makes waiting messages due now: one or all.
+    pub(crate) fn hurry(&self, only: Option<QueueId>) {
+        let mut inner = self.inner.borrow_mut();
+        let due: Vec<_> = inner
+            .waiting
+            .iter()
+            .filter(|((_, id), _)| only.is_none_or(|o| o == *id))
+            .map(|(k, s)| (*k, *s))
+            .collect();
+        for (key, step) in due {
+            inner.waiting.remove(&key);
+            inner.add(key.1, step);
+        }
+        inner.destination.probe_at = Instant(0);
+        wake_all(&mut inner.idle_workers);
+        wake_all(&mut inner.clockwork);
+    }
+
+    /// Messages due for a decision, due for delivery, waiting, in hands.
+    pub(crate) fn counts(&self) -> [usize; 4] {
+        let inner = self.inner.borrow();
+        [inner.undecided.len(), inner.ready.len(), inner.waiting.len(), inner.in_hands.len()]
+    }
+
+    /// The next message to decide about.
+    pub(crate) async fn next_undecided(&self) -> QueueId {
+        poll_fn(|cx| {
+            let mut inner = self.inner.borrow_mut();
+            if let Some(id) = inner.undecided.pop_front() {
+                inner.in_hands.push(id);
+                return Poll::Ready(id);
+            }
+            register(&mut inner.deciders, cx.waker());
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// The next message for a worker without a connection. Counts the connection that it will open.
+    pub(crate) async fn next_job(&self, now: impl Fn() -> Instant) -> Job {
+        poll_fn(|cx| {
+            let mut inner = self.inner.borrow_mut();
+            if let Some(job) = inner.take_for_idle(now()) {
+                return Poll::Ready(job);
+            }
+            register(&mut inner.idle_workers, cx.waker());
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// The next message for a worker whose connection is open. Dropping the future gives the place up.
+    pub(crate) async fn next_job_connected(&self) -> QueueId {
+        let _place = Lingering::new(self);
+        poll_fn(|cx| {
+            let mut inner = self.inner.borrow_mut();
+            if inner.destination.known
+                && let Some(id) = inner.ready.pop_front()
+            {
+                inner.in_hands.push(id);
+                return Poll::Ready(id);
+            }
+            register(&mut inner.connected_workers, cx.waker());
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// The clockwork: makes waiting messages due when their moment comes. One task runs it for ever.
+    pub(crate) async fn run<T: platform::Timer>(&self, timer: &T) -> ! {
+        loop {
+            let next = self.inner.borrow_mut().turn(timer.now());
+            let sleep = async {
+                match next {
+                    Some(at) => timer.sleep_until(at).await,
+                    None => core::future::pending().await,
+                }
+            };
+            embassy_futures::select::select(sleep, self.changed()).await;
+        }
+    }
+
+    /// Ends when a moment was added that lies before all others.
+    async fn changed(&self) {
+        let mut registered = false;
+        poll_fn(|cx| {
+            if core::mem::replace(&mut registered, true) {
+                return Poll::Ready(());
+            }
+            register(&mut self.inner.borrow_mut().clockwork, cx.waker());
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// The next hop was set, changed or taken away: it is open to a probe at once.
+    pub(crate) fn set_destination(&self, known: bool) {
+        let mut inner = self.inner.borrow_mut();
+        let d = &mut inner.destination;
+        *d = Destination {
+            known,
+            connections: d.connections,
+            connections_max: SESSIONS_OUT_COUNT_MAX,
+            lingering: d.lingering,
+            ..Destination::default()
+        };
+        wake_all(&mut inner.idle_workers);
+    }
+
+    /// A connection to the next hop was opened and greeted.
+    pub(crate) fn reached(&self) {
+        let mut inner = self.inner.borrow_mut();
+        let d = &mut inner.destination;
+        let was_closed = !d.open;
+        (d.open, d.probing, d.failures) = (true, false, 0);
+        d.reason.clear();
+        if was_closed {
+            d.connections_max = SESSIONS_OUT_COUNT_MAX;
+        }
+        wake_all(&mut inner.idle_workers);
+    }
+
+    /// No connection to the next hop came about. Returns the seconds until the next probe, `None` if other
+    /// connections work and only their number seems to be limited.
+    pub(crate) fn unreachable(&self, reason: &str, now: Instant, random: u32) -> Option<Seconds> {
+        let mut inner = self.inner.borrow_mut();
+        let d = &mut inner.destination;
+        d.connections = d.connections.saturating_sub(1);
+        if d.open && d.connections > 0 {
+            d.connections_max = d.connections;
+            return None;
+        }
+        let pause = backoff_s(PROBE_FIRST_S, PROBE_MAX_S, d.failures, random);
+        (d.open, d.probing) = (false, false);
+        d.failures = d.failures.saturating_add(1);
+        d.probe_at = now.plus_s(pause.into());
+        d.reason = String::from(reason);
+        wake_all(&mut inner.clockwork);
+        Some(pause)
+    }
+
+    /// A connection that was reached is closed.
+    pub(crate) fn closed(&self) {
+        let mut inner = self.inner.borrow_mut();
+        let d = &mut inner.destination;
+        d.connections = d.connections.saturating_sub(1);
+        d.connections_max = (d.connections_max + 1).min(SESSIONS_OUT_COUNT_MAX);
+        wake_all(&mut inner.idle_workers);
+    }
+
+    /// Why nothing is delivered at present, if so.
+    pub(crate) fn obstruction(&self) -> Option<Obstruction> {
+        let inner = self.inner.borrow();
+        let d = &inner.destination;
+        if !d.known {
+            return Some(Obstruction::NoNextHop);
+        }
+        (!d.open && d.failures > 0)
+            .then(|| Obstruction::Unreachable { until: d.probe_at, reason: d.reason.clone() })
+    }
+
+    /// Open connections to the next hop.
+    pub(crate) fn connections(&self) -> usize {
+        self.inner.borrow().destination.connections
+    }
+}
+
+/// A worker that waits with an open connection.
+struct Lingering<'s>(&'s Schedule);
+
+impl<'s> Lingering<'s> {
+    fn new(schedule: &'s Schedule) -> Self {
+        schedule.inner.borrow_mut().destination.lingering += 1;
+        Self(schedule)
+    }
+}
+
+impl Drop for Lingering<'_> {
+    fn drop(&mut self) {
+        let mut inner = self.0.inner.borrow_mut();
+        inner.destination.lingering = inner.destination.lingering.saturating_sub(1);
+        if !inner.ready.is_empty() {
+            inner.wake_workers();
+        }
+    }
+}
