@@ -1,6 +1,15 @@
-//! The latest value of each 32-bit key.
+//! The latest value of each 32-bit key, on a log that is cleaned strictly oldest block first.
+
+use alloc::vec::Vec;
 
 use embedded_storage_async::nor_flash::NorFlash;
+use limits::flash::{KV_KEYS_COUNT_MAX, KV_VALUE_BYTES_MAX, PLACE_ATTEMPTS_MAX, RECORD_ALIGN_BYTES};
+
+use crate::log::{Entry, Log, LogError, Record, footprint_units};
+
+const LOG_KIND: u8 = b'K';
+const VALUE: u8 = 1;
+const DELETED: u8 = 2;
 
 /// Why an operation of a key-value store failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,20 +24,85 @@ pub enum KvError {
     Flash,
 }
 
+impl core::fmt::Display for KvError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::Full => "the store is full",
+            Self::TooLong => "value too long",
+            Self::Damaged => "stored value is damaged",
+            Self::Flash => "flash device failed",
+        })
+    }
+}
+
+impl core::error::Error for KvError {}
+
+impl From<LogError> for KvError {
+    fn from(error: LogError) -> Self {
+        match error {
+            LogError::NoFreeBlock | LogError::HeadFull => Self::Full,
+            LogError::Geometry | LogError::Read | LogError::Program => Self::Flash,
+        }
+    }
+}
+
 /// Values by 32-bit key on two or more erase blocks; the latest value wins, `set` and `delete` are atomic and
 /// committed when they return.
+///
+/// # Why a deleted value does not come back
+/// Blocks are erased strictly in the order in which they were opened, and an erase intent hides a block before
+/// its erase begins. A deletion is a record of its own. It is dropped when its block is cleaned; then every older
+/// block, and with it every older value of the key, has been erased or is hidden.
+///
+/// # Capacity
+/// With `N` blocks that hold `R` octets each, all live records (each rounded up to 32 octets, plus 32) take at
+/// most `(N - 1) * (R - F)`, where `F` is the largest record, a quarter of a block at most.
 pub struct KvStore<F> {
-    _flash: F,
+    log: Log<F>,
+    /// Latest record of each key, sorted by key; deletions too while older values may exist on flash.
+    index: Vec<Entry>,
+}
+
+fn key_of(entry: &Entry) -> u32 {
+    entry.record.part
 }
 
 impl<F: NorFlash> KvStore<F> {
-    /// Mounts the store; blank or foreign flash becomes an empty store.
+    /// Mounts the store; blank or foreign flash becomes an empty store. Nothing is written.
     ///
     /// # Errors
     /// [`KvError::Flash`] if the device cannot be read or its geometry is unusable.
     pub async fn open(flash: F) -> Result<Self, KvError> {
-        let _ = flash;
-        todo!()
+        let (log, _) = Log::mount(flash, LOG_KIND).await?;
+        let mut store = Self { log, index: Vec::new() };
+        for block in store.log.blocks_in_order() {
+            let Some(mut scan) = store.log.scan(block) else { continue };
+            while let Some(entry) = store.log.next(&mut scan).await? {
+                if matches!(entry.record.kind, VALUE | DELETED) {
+                    store.remember(entry);
+                }
+            }
+        }
+        Ok(store)
+    }
+
+    fn find(&self, key: u32) -> Result<usize, usize> {
+        self.index.binary_search_by_key(&key, key_of)
+    }
+
+    /// Records are met in the order of writing: of equal versions the later is the copy that cleaning made.
+    fn remember(&mut self, entry: Entry) {
+        match self.find(key_of(&entry)) {
+            Ok(at) if entry.record.version >= self.index[at].record.version => self.index[at] = entry,
+            Ok(_) => {}
+            Err(at) if self.index.len() < KV_KEYS_COUNT_MAX => self.index.insert(at, entry),
+            // Only foreign content has more keys.
+            Err(_) => {}
+        }
+    }
+
+    fn value(&self, key: u32) -> Option<&Entry> {
+        self.find(key).ok().map(|at| &self.index[at]).filter(|entry| entry.record.kind == VALUE)
     }
 
     /// Copies the value of `key` into `out` and returns its length, `None` if there is no value.
@@ -36,15 +110,18 @@ impl<F: NorFlash> KvStore<F> {
     /// # Errors
     /// [`KvError::TooLong`] if `out` is too short, [`KvError::Damaged`], [`KvError::Flash`].
     pub async fn get(&mut self, key: u32, out: &mut [u8]) -> Result<Option<usize>, KvError> {
-        let _ = (key, out);
-        todo!()
+        let Some(entry) = self.value(key).copied() else {
+            return Ok(None);
+        };
+        let out = out.get_mut(..entry.len as usize).ok_or(KvError::TooLong)?;
+        self.log.read(&entry, 0, out).await?;
+        if Log::<F>::matches(&entry, out) { Ok(Some(out.len())) } else { Err(KvError::Damaged) }
     }
 
     /// Length of the value of `key`, `None` if there is none.
     #[must_use]
     pub fn len_of(&self, key: u32) -> Option<usize> {
-        let _ = key;
-        todo!()
+        self.value(key).map(|entry| entry.len as usize)
     }
 
     /// Stores `value` under `key`. Returns after the record has been read back. If the future is dropped
@@ -53,8 +130,16 @@ impl<F: NorFlash> KvStore<F> {
     /// # Errors
     /// [`KvError::Full`], [`KvError::TooLong`], [`KvError::Flash`].
     pub async fn set(&mut self, key: u32, value: &[u8]) -> Result<(), KvError> {
-        let _ = (key, value);
-        todo!()
+        let longest = KV_VALUE_BYTES_MAX.min(self.largest_units() as usize * RECORD_ALIGN_BYTES);
+        if value.len() > longest {
+            return Err(KvError::TooLong);
+        }
+        let old = self.value(key).map_or(0, Entry::footprint_units);
+        let live: u32 = self.index.iter().map(Entry::footprint_units).sum();
+        if live - old + footprint_units(value.len() as u32, false) > self.capacity_units() {
+            return Err(KvError::Full);
+        }
+        self.put(key, VALUE, value).await
     }
 
     /// Removes `key`. Nothing happens if there is no value.
@@ -62,27 +147,115 @@ impl<F: NorFlash> KvStore<F> {
     /// # Errors
     /// [`KvError::Full`] cannot happen on a store that only this crate wrote; [`KvError::Flash`].
     pub async fn delete(&mut self, key: u32) -> Result<(), KvError> {
-        let _ = key;
-        todo!()
+        if self.value(key).is_none() { Ok(()) } else { self.put(key, DELETED, &[]).await }
     }
 
     /// The keys that have a value, in ascending order.
     pub fn keys(&self) -> impl Iterator<Item = u32> + '_ {
-        core::iter::empty()
+        self.index.iter().filter(|entry| entry.record.kind == VALUE).map(key_of)
     }
 
     /// The smallest key with a value that is greater than `after` (or the smallest of all).
     #[must_use]
     pub fn next_key(&self, after: Option<u32>) -> Option<u32> {
-        let _ = after;
-        todo!()
+        self.keys().find(|key| after.is_none_or(|after| *key > after))
     }
 
-    /// Deletes every key by erasing all blocks.
+    /// Deletes every key by erasing all blocks. A power cut in between may leave some keys.
     ///
     /// # Errors
     /// [`KvError::Flash`].
     pub async fn clear(&mut self) -> Result<(), KvError> {
-        todo!()
+        self.index.clear();
+        Ok(self.log.clear().await?)
+    }
+
+    /// Largest payload that the capacity formula allows for, in units.
+    fn largest_units(&self) -> u32 {
+        let room = self.log.block_room() / RECORD_ALIGN_BYTES as u32;
+        (room / 4).min(footprint_units(KV_VALUE_BYTES_MAX as u32, false)) - 1
+    }
+
+    fn capacity_units(&self) -> u32 {
+        let room = self.log.block_room() / RECORD_ALIGN_BYTES as u32;
+        self.log.usable_blocks().saturating_sub(1) * (room - self.largest_units() - 1)
+    }
+
+    async fn put(&mut self, key: u32, kind: u8, value: &[u8]) -> Result<(), KvError> {
+        let mut version = 0;
+        match self.find(key) {
+            Ok(at) => version = self.index[at].record.version.checked_add(1).ok_or(KvError::Full)?,
+            Err(_) => self.make_key_room().await?,
+        }
+        let record = Record { kind, anchor: false, owner: 0, part: key, version };
+        for _ in 0..PLACE_ATTEMPTS_MAX {
+            self.make_room(value.len() as u32).await?;
+            match self.log.append(record, &[value]).await {
+                Ok(entry) => {
+                    self.remember(entry);
+                    return Ok(());
+                }
+                Err(LogError::Program | LogError::HeadFull) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(KvError::Flash)
+    }
+
+    /// The oldest block with records, if it is not the head, and whether it holds a live one.
+    fn oldest(&self) -> Option<(u16, bool)> {
+        let oldest = *self.log.blocks_in_order().first()?;
+        let live = self.index.iter().any(|entry| entry.at.block() == oldest);
+        (self.log.head() != Some(oldest)).then_some((oldest, live))
+    }
+
+    /// The one block that may be erased: the oldest, once it holds nothing live.
+    fn dead(&self) -> Option<u16> {
+        self.oldest().and_then(|(block, live)| (!live).then_some(block))
+    }
+
+    /// Makes the head fit a record of `len` octets and keeps one block free.
+    async fn make_room(&mut self, len: u32) -> Result<(), KvError> {
+        // Once around all blocks packs everything as tightly as it gets.
+        for _ in 0..4 * u32::from(self.log.block_count()) {
+            let dead = self.dead();
+            let free = self.log.free_blocks(|block| dead == Some(block));
+            if free == 0 {
+                self.clean_oldest().await?;
+            } else if self.log.fits(len, false) {
+                return Ok(());
+            } else {
+                self.log.open_next(|block| dead == Some(block)).await?;
+            }
+        }
+        Err(KvError::Full)
+    }
+
+    /// Deletions fill the index until their blocks are cleaned; cleans until there is room for one more key.
+    async fn make_key_room(&mut self) -> Result<(), KvError> {
+        for _ in 0..2 * self.log.block_count() {
+            if self.index.len() < KV_KEYS_COUNT_MAX {
+                return Ok(());
+            }
+            let dead = self.dead();
+            self.log.open_next(|block| dead == Some(block)).await?;
+            self.clean_oldest().await?;
+        }
+        if self.index.len() < KV_KEYS_COUNT_MAX { Ok(()) } else { Err(KvError::Full) }
+    }
+
+    /// Copies the live values of the oldest block to the head; deletions in it have done their work.
+    async fn clean_oldest(&mut self) -> Result<(), KvError> {
+        let Some((victim, _)) = self.oldest() else {
+            return Err(KvError::Full);
+        };
+        self.index.retain(|entry| entry.at.block() != victim || entry.record.kind == VALUE);
+        for at in 0..self.index.len() {
+            let entry = self.index[at];
+            if entry.at.block() == victim {
+                self.index[at] = self.log.copy(&entry).await?;
+            }
+        }
+        Ok(())
     }
 }

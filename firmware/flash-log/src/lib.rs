@@ -2,8 +2,15 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+extern crate alloc;
+
+mod blocks;
+mod format;
 mod kv;
+mod log;
 mod partition;
 
+pub use blocks::Wear;
 pub use kv::{KvError, KvStore};
+pub use log::{Entry, Location, Log, LogError, LogReport, Record, Scan, checksum, footprint_units};
 pub use partition::{Partition, SharedFlash};

@@ -35,9 +35,10 @@ pub const PAGE_RECIPIENTS_COUNT: usize = 16;
 pub const RECORDS_COUNT_MAX: usize = 32_768;
 /// Octets of flash that only reports (bounces) may take, beyond what ordinary mail can fill.
 pub const REPORTS_BYTES_RESERVED: usize = 512 * 1_024;
-/// Blocks that are never promised to messages: one to copy into, one that is being erased, one for what a power
-/// cut left half-written.
-pub const BLOCKS_COUNT_RESERVED: usize = 3;
+/// Blocks that are never promised to messages: two that stay free for cleaning (one to copy into, one for what
+/// power cuts leave half-written), one for the head, one so that the emptiest block is always worth cleaning, one
+/// that may fail.
+pub const BLOCKS_COUNT_RESERVED: usize = 5;
 /// Reads of message content that keep their place (the block and record where the last one ended).
 pub const CURSORS_COUNT: usize = 32;
 

@@ -160,7 +160,10 @@ impl<const ERASE: usize> SimFlash<ERASE> {
     /// If the image is not a whole number of blocks.
     #[must_use]
     pub fn from_image(image: Vec<u8>) -> Self {
-        assert!(image.len() % ERASE == 0 && ERASE % UNIT_BYTES == 0, "whole blocks of whole units");
+        assert!(
+            image.len().is_multiple_of(ERASE) && ERASE.is_multiple_of(UNIT_BYTES),
+            "whole blocks of whole units"
+        );
         let blocks = image.len() / ERASE;
         Self {
             device: Rc::new(RefCell::new(Device {
@@ -287,7 +290,7 @@ fn is_blank(bytes: &[u8]) -> bool {
 
 impl Device {
     fn bounds(&self, from: usize, len: usize, granularity: usize) -> Result<(), SimError> {
-        if from % granularity != 0 || len % granularity != 0 {
+        if !from.is_multiple_of(granularity) || !len.is_multiple_of(granularity) {
             return Err(SimError::NotAligned);
         }
         match from.checked_add(len) {
@@ -345,9 +348,9 @@ impl Device {
             }
         }
         if let Some(programmed) = &mut self.programmed {
-            for unit in at / UNIT_BYTES..(at + new.len()).div_ceil(UNIT_BYTES) {
-                programmed[unit] = !is_blank(&self.bytes[unit * UNIT_BYTES..][..UNIT_BYTES]);
-            }
+            let units = at / UNIT_BYTES..(at + new.len()).div_ceil(UNIT_BYTES);
+            let bytes = self.bytes[units.start * UNIT_BYTES..units.end * UNIT_BYTES].chunks(UNIT_BYTES);
+            programmed[units].iter_mut().zip(bytes).for_each(|(flag, unit)| *flag = !is_blank(unit));
         }
         self.programs[block] += 1;
         self.counters.programs += 1;
@@ -381,9 +384,8 @@ impl Device {
             }
         }
         if let Some(programmed) = &mut self.programmed {
-            for unit in range.start / UNIT_BYTES..range.end / UNIT_BYTES {
-                programmed[unit] = tear.is_some_and(|t| t != Tear::After);
-            }
+            let units = range.start / UNIT_BYTES..range.end / UNIT_BYTES;
+            programmed[units].fill(tear.is_some_and(|t| t != Tear::After));
         }
         self.erases[block] += 1;
         self.counters.erases += 1;
