@@ -44,6 +44,30 @@ pub const SERVER_DATA_TIMEOUT_S: u32 = 300;
 /// Octets of the text of one reply, sent or kept. Fits a reply line with code and status before it.
 pub const REPLY_TEXT_BYTES_MAX: usize = 240;
 
+/// Client: octets of the longest command, a MAIL with a mailbox and parameters.
+pub const CLIENT_COMMAND_BYTES_MAX: usize = MAILBOX_BYTES_MAX + 64;
+/// Client: octets of commands that are held until they are sent. Small enough to fit any peer's window whole, so
+/// that a pipelining client never waits for a peer that waits for it (RFC 2920 §3.1).
+pub const CLIENT_OUTPUT_BYTES: usize = 2_048;
+/// Client: commands that may be unanswered at once where the peer offers PIPELINING.
+pub const PIPELINED_COMMANDS_MAX: usize = 64;
+/// Client: octets of a reply line that is received, with its end; twice what RFC 5321 §4.5.3.1.5 allows.
+pub const REPLY_LINE_RECEIVED_BYTES_MAX: usize = 2 * REPLY_LINE_BYTES_MAX;
+/// Client: lines of one reply.
+pub const REPLY_LINES_MAX: usize = 100;
+/// Client: seconds to wait for the greeting, and for the replies to EHLO, MAIL, RCPT and RSET
+/// (RFC 5321 §4.5.3.2.1 to .3).
+pub const CLIENT_REPLY_TIMEOUT_S: u32 = 300;
+/// Client: seconds to wait for the 354 (RFC 5321 §4.5.3.2.4).
+pub const CLIENT_DATA_TIMEOUT_S: u32 = 120;
+/// Client: seconds in which the peer must take a further piece of content (RFC 5321 §4.5.3.2.5).
+pub const CLIENT_CONTENT_TIMEOUT_S: u32 = 180;
+/// Client: seconds to wait for the word on the message (RFC 5321 §4.5.3.2.6).
+pub const CLIENT_END_TIMEOUT_S: u32 = 600;
+/// Client: seconds to wait for the goodbye. Nothing depends on it.
+pub const CLIENT_QUIT_TIMEOUT_S: u32 = 10;
+
+crate::const_assert!(CLIENT_OUTPUT_BYTES >= 2 * CLIENT_COMMAND_BYTES_MAX);
 crate::const_assert!(SERVER_OUTPUT_BYTES >= 2 * REPLY_LINE_BYTES_MAX);
 // The longest reply to EHLO: host name and extensions.
 crate::const_assert!(DOMAIN_BYTES_MAX + 120 <= REPLY_LINE_BYTES_MAX);

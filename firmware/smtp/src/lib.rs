@@ -6,8 +6,9 @@
 //! 1. give what the peer sent to `receive(input)`: it returns how many octets it took and at most one event, and
 //!    must be called again with the rest (or with nothing) until it takes nothing and says nothing;
 //! 2. do what the event asks;
-//! 3. before waiting for the peer, write `transmit()` to it and say so with `transmitted(n)`;
-//! 4. wait at most `timeout_s()` for the peer; then call `timed_out()`.
+//! 3. if `transmit()` is not empty, write it to the peer, say so with `transmitted(n)`, and go on with 1, even if
+//!    there is no input: what was held back for want of room comes now;
+//! 4. else wait at most `timeout_s()` for the peer, and call `timed_out()` if nothing came.
 //!
 //! An event that asks something carries a token that must be handed back with the answer. It cannot be copied or
 //! made elsewhere, so a question is answered once. Until then `receive` takes nothing: what a peer has sent ahead

@@ -53,6 +53,7 @@ impl core::fmt::Display for Reply {
 }
 
 /// Collects text, keeps printable ASCII, drops what does not fit.
+#[derive(Debug)]
 pub(crate) struct Printable(pub(crate) String);
 
 impl core::fmt::Write for Printable {

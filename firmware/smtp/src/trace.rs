@@ -39,3 +39,42 @@ impl fmt::Display for Received<'_> {
         write!(f, ";\r\n\t{}\r\n", MailDate(*unix_seconds))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::ToString;
+    use core::net::{Ipv4Addr, Ipv6Addr};
+
+    #[test]
+    fn the_field_says_who_came_from_where_how_and_when() {
+        let recipient = Mailbox::parse("b@example.net").expect("valid");
+        let received = Received {
+            helo: "client.example.org",
+            peer: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7)),
+            by: "gate.example.com",
+            protocol: Protocol::Esmtp,
+            id: QueueId(31),
+            only_recipient: Some(&recipient),
+            unix_seconds: Some(1_795_357_845),
+        };
+        assert_eq!(
+            received.to_string(),
+            "Received: from client.example.org ([192.0.2.7])\r\n\
+             \tby gate.example.com with ESMTP id 00000010\r\n\
+             \tfor <b@example.net>;\r\n\
+             \tSun, 22 Nov 2026 14:30:45 +0000\r\n"
+        );
+        let peer = IpAddr::V6(Ipv4Addr::new(192, 0, 2, 7).to_ipv6_mapped());
+        let sparse =
+            Received { peer, protocol: Protocol::Smtp, only_recipient: None, unix_seconds: None, ..received };
+        assert_eq!(
+            sparse.to_string(),
+            "Received: from client.example.org ([192.0.2.7])\r\n\
+             \tby gate.example.com with SMTP id 00000010;\r\n\
+             \tThu, 1 Jan 1970 00:00:00 -0000 (clock not set)\r\n"
+        );
+        let v6 = Received { peer: IpAddr::V6(Ipv6Addr::LOCALHOST), ..sparse };
+        assert!(v6.to_string().starts_with("Received: from client.example.org ([IPv6:::1])\r\n"));
+    }
+}
