@@ -4,7 +4,7 @@ use crate::counters::Counters;
 use crate::key_records::KeyRecords;
 use crate::schedule::{Next, Schedule, Step};
 use crate::{Machine, time};
-use core::cell::{Ref, RefCell};
+use core::cell::{Cell, Ref, RefCell};
 use core::fmt;
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_sync::mutex::Mutex;
@@ -13,10 +13,10 @@ use events::{Event, Log, Stamp, Store, Text, TpmState};
 use flash_log::Partition;
 pub use flash_log::SharedFlash;
 use keystore::Keystore;
-use limits::flash::{KEYSTORE_BLOCKS, SPOOL_BLOCKS};
+use limits::flash::{KEYSTORE_BLOCKS, SETTINGS_BLOCKS, SPOOL_BLOCKS};
 use platform::nor_flash::NorFlash;
 use platform::{Entropy, Instant, Power, Resolver, Timer, TpmTransport, WallClock};
-use settings::Settings;
+use settings::{Clock, Loaded, Settings};
 use spool::{Brief, MessageState, Spool, SpoolError};
 
 /// The machine that an appliance runs on, as a bundle of types.
@@ -73,6 +73,7 @@ impl fmt::Display for FlashUnusable {
 impl core::error::Error for FlashUnusable {}
 
 pub(crate) type SpoolOf<'f, P> = Spool<Partition<'f, <P as Platform>::Flash>>;
+pub(crate) type StoreOf<'f, P> = settings::Store<Partition<'f, <P as Platform>::Flash>>;
 pub(crate) type KeystoreOf<'f, P> = Keystore<
     KeyRecords<'f, <P as Platform>::Flash>,
     <P as Platform>::Tpm,
@@ -92,8 +93,13 @@ pub struct Appliance<'f, P: Platform> {
     pub(crate) spool: SpoolOf<'f, P>,
     pub(crate) keys: Mutex<NoopRawMutex, KeystoreOf<'f, P>>,
     /// Whether the TPM answered when it was last used.
-    pub(crate) tpm_ready: core::cell::Cell<bool>,
+    pub(crate) tpm_ready: Cell<bool>,
     pub(crate) settings: RefCell<Settings>,
+    pub(crate) settings_store: Mutex<NoopRawMutex, StoreOf<'f, P>>,
+    /// Whether nobody has ever saved settings on this appliance.
+    pub(crate) factory_fresh: Cell<bool>,
+    /// Whether the clock was set by hand since the start, whatever the settings say about it.
+    pub(crate) clock_set: Cell<bool>,
     pub(crate) schedule: Schedule,
     pub(crate) counters: Counters,
     pub(crate) flash: &'f SharedFlash<P::Flash>,
@@ -115,6 +121,18 @@ impl<'f, P: Platform> Appliance<'f, P> {
         let stamp = || Stamp { micros: timer.now().0, unix: clock.unix_seconds() };
         let (version, cause) = (machine.version().into(), machine.start_cause().into());
         log.record(stamp(), &Event::Boot { version, cause });
+
+        let unusable = FlashUnusable { store: Store::Settings };
+        let (store, settings, loaded) =
+            settings::Store::open(Partition::new(flash, SETTINGS_BLOCKS)).await.map_err(|_| unusable)?;
+        let reset = match loaded {
+            Loaded::Stored | Loaded::Fresh => None,
+            Loaded::Reset(unusable) => Some(alloc::format!("{unusable}")),
+            Loaded::Unreadable(_) => Some("the stored settings cannot be read from flash".into()),
+        };
+        if let Some(reason) = reset {
+            log.record(stamp(), &Event::SettingsReset { reason: reason.as_str().into() });
+        }
 
         let begun = timer.now();
         let (spool, report) = Spool::mount(Partition::new(flash, SPOOL_BLOCKS))
@@ -160,8 +178,11 @@ impl<'f, P: Platform> Appliance<'f, P> {
             log,
             spool,
             keys: Mutex::new(keys),
-            tpm_ready: core::cell::Cell::new(report.tpm.is_none()),
-            settings: RefCell::new(Settings::default()),
+            tpm_ready: Cell::new(report.tpm.is_none()),
+            settings: RefCell::new(settings),
+            settings_store: Mutex::new(store),
+            factory_fresh: Cell::new(loaded == Loaded::Fresh),
+            clock_set: Cell::new(false),
             schedule: Schedule::default(),
             counters: Counters::default(),
             flash,
@@ -169,6 +190,9 @@ impl<'f, P: Platform> Appliance<'f, P> {
         match report.tpm {
             Some(error) => this.record_tpm(Err(error)),
             None => this.record_tpm(Ok(report.tpm_changed)),
+        }
+        if let Some(unix) = this.unix_seconds() {
+            this.record(&Event::ClockSet { unix, source: "rtc".into() });
         }
         this.schedule.set_destination(this.settings().next_hop.is_some());
         this.schedule_everything();
@@ -183,8 +207,16 @@ impl<'f, P: Platform> Appliance<'f, P> {
 
     /// Records an event with the present time.
     pub fn record(&self, event: &Event<'_>) {
-        let stamp = Stamp { micros: self.timer.now().0, unix: self.clock.unix_seconds() };
+        let stamp = Stamp { micros: self.timer.now().0, unix: self.unix_seconds() };
         self.log.record(stamp, event);
+    }
+
+    /// Seconds since 1970, if the time is known: from the battery-backed clock unless the settings distrust it, or set by
+    /// the operator.
+    #[must_use]
+    pub fn unix_seconds(&self) -> Option<u64> {
+        let trusted = self.clock_set.get() || self.settings.borrow().clock == Clock::Rtc;
+        self.clock.unix_seconds().filter(|_| trusted)
     }
 
     /// What was counted since the start.
@@ -229,14 +261,14 @@ impl<'f, P: Platform> Appliance<'f, P> {
     /// The moment that `next_try`, as the spool keeps it (Unix seconds), means on the monotonic clock. Without a known
     /// time, or for a moment further away than any pause, it is now: a try too many does no harm.
     pub(crate) fn due(&self, next_try: u64) -> Option<Instant> {
-        let wait = next_try.checked_sub(self.clock.unix_seconds()?)?;
+        let wait = next_try.checked_sub(self.unix_seconds()?)?;
         let longest = u64::from(limits::settings::RETRY_MAX_S_MAX) * 2;
         (1..=longest).contains(&wait).then(|| self.now().plus_s(wait))
     }
 
     /// The moment in `pause` seconds, as the spool keeps it: Unix seconds, 0 while the time is unknown.
     pub(crate) fn next_try(&self, pause: time::Seconds) -> u64 {
-        self.clock.unix_seconds().map_or(0, |now| now.saturating_add(pause.into()))
+        self.unix_seconds().map_or(0, |now| now.saturating_add(pause.into()))
     }
 
     /// What is to be done next with a message, from what the spool knows.

@@ -22,7 +22,7 @@ use envelope::{MailDate, Mailbox, Protocol, QueueId};
 use events::{Decision as Told, Event};
 use keystore::{IdentityId, KeystoreError, Selection};
 use limits::relay::{DECIDE_AGAIN_S, MESSAGE_READ_BYTES};
-use platform::{Entropy, WallClock};
+use platform::Entropy;
 use policy::{Action, Decision, Identity, Reason, Rules, WithoutIdentity};
 use smime::{Facts, Protection, RawSignature, Recipe, Scanner, Signing, SigningError};
 use smtp::trace::Received;
@@ -198,7 +198,7 @@ async fn identity<P: Platform>(
 ) -> (Identity<IdentityId>, Option<Selection>) {
     let smime::Author::One(author) = &facts.header.author else { return (Identity::None, None) };
     let keys = appliance.keys.lock().await;
-    let selection = keys.select(author, appliance.clock.unix_seconds());
+    let selection = keys.select(author, appliance.unix_seconds());
     let identity = match (selection.id, selection.reason) {
         (Some(id), _) => Identity::Usable(id),
         (None, keystore::Reason::NoIdentity) => Identity::None,
@@ -267,7 +267,7 @@ async fn sign<P: Platform>(
     let certificates: Vec<&[u8]> = chain.certificates().iter().map(keystore::Certificate::der).collect();
     let mut random = [0; 24];
     appliance.entropy.fill(&mut random);
-    let time = appliance.clock.unix_seconds();
+    let time = appliance.unix_seconds();
     let signing =
         Signing::new(facts, &certificates, time, random, prepend.as_bytes()).map_err(signing_trouble)?;
     let mut signing = Box::new(signing);

@@ -25,7 +25,7 @@ use envelope::{EnhancedStatus, Mailbox, Protocol, QueueId, ReversePath};
 use events::{Event, Stage};
 use flash_log::Partition;
 use limits::relay::{RECEIVED_COUNT_MAX, SESSION_READ_BYTES, SESSIONS_IN_COUNT_MAX};
-use platform::{Stream, WallClock};
+use platform::Stream;
 use smime::Scanner;
 use smtp::Reply;
 use smtp::server::{Config, End, Event as Said, Question, Server, Violation};
@@ -288,7 +288,7 @@ impl<P: Platform> Session<'_, '_, P> {
                 Protocol::Smtp => spool::Protocol::Smtp,
                 Protocol::Esmtp => spool::Protocol::Esmtp,
             },
-            time: self.appliance.clock.unix_seconds(),
+            time: self.appliance.unix_seconds(),
             facts: &facts,
             ..Arrival::default()
         };

@@ -185,6 +185,15 @@ impl Executor {
         }
     }
 
+    /// Drops every task. Tasks hold handles to the executor that holds them; this unties the knot at the end of a run.
+    pub fn clear(&self) {
+        loop {
+            let Some(id) = self.inner.tasks.borrow().keys().min().copied() else { return };
+            let task = self.inner.tasks.borrow_mut().remove(&id);
+            drop(task);
+        }
+    }
+
     fn fresh_id(&self) -> u64 {
         let id = self.inner.next_id.get();
         self.inner.next_id.set(id + 1);

@@ -13,7 +13,7 @@ use alloc::vec::Vec;
 use embassy_futures::yield_now;
 use envelope::{Body, EnhancedStatus, Mailbox, Permanence, QueueId, ReversePath};
 use events::Event as Told;
-use platform::{Stream, WallClock};
+use platform::Stream;
 use smime::{Emitter, Facts, Recipe};
 use smtp::Reply;
 use smtp::client::{
@@ -458,7 +458,7 @@ impl<P: Platform> Outcome<'_, '_, P> {
             }
             Next::Now(_) | Next::Nothing => 0,
         };
-        let delay_s = match (arrival.time, appliance.clock.unix_seconds()) {
+        let delay_s = match (arrival.time, appliance.unix_seconds()) {
             (Some(then), Some(now)) => u32::try_from(now.saturating_sub(then)).unwrap_or(u32::MAX),
             _ => 0,
         };
@@ -510,7 +510,7 @@ async fn unreadable<P: Platform>(appliance: &Appliance<'_, P>, id: QueueId, erro
 pub(super) fn is_expired<P: Platform>(appliance: &Appliance<'_, P>, id: QueueId) -> bool {
     let lifetime_s = u64::from(appliance.settings().message_lifetime_s);
     let arrived = appliance.spool.brief(id).and_then(|brief| brief.time);
-    match (arrived, appliance.clock.unix_seconds()) {
+    match (arrived, appliance.unix_seconds()) {
         (Some(arrived), Some(now)) => now.saturating_sub(arrived) > lifetime_s,
         _ => false,
     }
