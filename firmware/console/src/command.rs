@@ -66,7 +66,7 @@ pub enum Command {
     /// `set NAME VALUE…`: changes the draft. `value` is the rest of the line, trimmed, without surrounding quotes;
     /// lists also take `add VALUE` and `remove VALUE`.
     Set {
-        /// Name of the setting, one of those that `Console::new` was given.
+        /// Name of the setting, one of those that [`Console::new`](crate::Console::new) was given.
         name: String,
         /// Its new value as typed.
         value: String,
@@ -75,7 +75,7 @@ pub enum Command {
     Save,
     /// `discard`: drops the draft.
     Discard,
-    /// The set-up dialogue begins; answer with `Console::setup`.
+    /// The set-up dialogue begins; answer with [`Console::setup`](crate::Console::setup).
     Setup,
     /// The set-up dialogue asks whether an answer is valid on its own: check it against a copy of the settings, print
     /// one line if it is not, keep nothing.

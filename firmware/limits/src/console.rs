@@ -18,8 +18,8 @@ pub const PASTE_LINE_BYTES_MAX: usize = PASTE_BYTES_MAX;
 pub const TYPE_AHEAD_BYTES_MAX: usize = 512;
 /// Octets of output that the machine holds until the driver takes them. Redrawing the longest line takes about 2,100.
 pub const OUTPUT_BYTES_MAX: usize = 8 * 1_024;
-/// Octets of command output that are collected before they are sent.
-pub const PAGE_BYTES_MAX: usize = 2 * 1_024;
+/// Octets of one line of command output: the longest log line and its line end.
+pub const PAGE_BYTES_MAX: usize = 5 * 1_024;
 /// Octets of a setting's name.
 pub const NAME_BYTES_MAX: usize = 32;
 /// Lines that `log tail` prints when no number is given.
@@ -31,3 +31,4 @@ pub const SETUP_QUESTIONS_COUNT_MAX: usize = 8;
 
 crate::const_assert!(HISTORY_BYTES_MAX >= LINE_BYTES_MAX);
 crate::const_assert!(OUTPUT_BYTES_MAX >= 2 * LINE_BYTES_MAX);
+crate::const_assert!(PAGE_BYTES_MAX > crate::events::LINE_CHARS_MAX + 64);
