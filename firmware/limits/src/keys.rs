@@ -33,7 +33,7 @@ pub const IDENTITIES_COUNT_MAX: usize = 64;
 /// Certificates in one chain: RFC 5280 sets none, public S/MIME hierarchies have two or three.
 pub const CHAIN_COUNT_MAX: usize = 8;
 /// DER octets of one chain. It is held in RAM: 64 identities cost at most 1 MiB.
-pub const CHAIN_BYTES_MAX: usize = 16 * 1_024;
+pub const CHAIN_BYTES_MAX: usize = 16_000;
 /// DER octets of one certificate.
 pub const CERTIFICATE_BYTES_MAX: usize = 8 * 1_024;
 /// Text given to a chain import: the DER limit in base64 plus as much commentary (`openssl x509 -text` writes some).
@@ -54,6 +54,10 @@ pub const IDENTITY_RECORD_BYTES_MAX: usize =
     TPM_PRIVATE_BYTES_MAX + TPM_PUBLIC_BYTES_MAX + MAILBOX_BYTES_MAX + 256;
 
 crate::const_assert!(CERTIFICATE_BYTES_MAX <= CHAIN_BYTES_MAX);
+// A chain and a record are one value each in the key-value log.
+crate::const_assert!(CHAIN_BYTES_MAX <= crate::flash::KV_VALUE_BYTES_MAX);
+crate::const_assert!(IDENTITY_RECORD_BYTES_MAX <= crate::flash::KV_VALUE_BYTES_MAX);
+crate::const_assert!(2 * IDENTITIES_COUNT_MAX < crate::flash::KV_KEYS_COUNT_MAX);
 // Base64 takes four characters for three octets and a line end every 64.
 crate::const_assert!(PEM_BYTES_MAX >= CHAIN_BYTES_MAX * 3 / 2);
 crate::const_assert!(TPM_PRIVATE_BYTES_MAX + TPM_PUBLIC_BYTES_MAX + 512 <= TPM_BUFFER_BYTES);

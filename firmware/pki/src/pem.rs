@@ -38,7 +38,10 @@ impl fmt::Display for PemError {
             Self::NoCertificate => f.write_str("no -----BEGIN CERTIFICATE----- found"),
             Self::Truncated(n) => write!(f, "block {n} has no -----END line: is the paste complete?"),
             Self::Base64(n) => write!(f, "block {n} is damaged (not base64)"),
-            Self::TooMany => write!(f, "too many certificates (at most {CHAIN_COUNT_MAX}, 16 KiB)"),
+            Self::TooMany => write!(
+                f,
+                "too many certificates (at most {CHAIN_COUNT_MAX}, together {CHAIN_BYTES_MAX} octets)"
+            ),
             Self::PrivateKey => f.write_str("the text contains a private key; paste certificates only"),
         }
     }

@@ -47,7 +47,7 @@ impl ResponseCode {
     /// Whether the TPM has no room for another object or session.
     #[must_use]
     pub const fn means_full(self) -> bool {
-        matches!(self.0, 0x902 | 0x903 | 0x904 | 0x905)
+        matches!(self.0, 0x902..=0x906)
     }
 
     /// Whether an authorisation was wrong: the auth value, or a session MAC.
