@@ -1,8 +1,39 @@
-//! What is learnt about a message while it arrives.
+//! What is learnt about a message while it arrives, and what it takes to sign it.
+//!
+//! # Which bodies are re-encoded
+//!
+//! RFC 8551 §3.1.3 asks for content that is 7-bit. Some octets are 7-bit and still do not survive every relay, so a leaf is
+//! *unsafe* if it has octets above 127, a line over 998 octets, a line that ends in white space, or one that begins with
+//! `From `. Lines of 77 to 998 octets are safe: RFC 5322 §2.1.1 allows them and no relay in use wraps them.
+//!
+//! | leaf | transfer encoding | unsafe body becomes |
+//! |---|---|---|
+//! | `text/*` | 7bit, 8bit, binary, none | quoted-printable; base64 if more than a third of it is above 127 |
+//! | other | 7bit, 8bit, binary, none | base64 |
+//! | any | quoted-printable | quoted-printable that says the same: white space at line ends, which means nothing, goes |
+//! | any | base64 | base64 in new lines: what decoders ignore goes |
+//! | any | unknown | as it is |
+//! | `message/*` other than an attached message, opaque multipart, ambiguous header | any | as it is |
+//! | protected (S/MIME, OpenPGP) | any | as it is |
+//!
+//! A safe leaf that is labelled 8bit or binary is relabelled 7bit, and so is a container whose leaves have all become
+//! 7-bit: relays convert by label. Where a body stays as it is with octets above 127, the message is still
+//! signed and [`Facts::eight_bit_when_signed`] says that the way has to be 8-bit clean; lines over 998 octets in such a
+//! body are an [`Obstacle`], because RFC 5321 lets relays cut them.
+//!
+//! A text without a charset gets none: its octets are kept and only their encoding changes. A missing closing delimiter is
+//! not added; what follows the last delimiter is the last part, as every reader sees it.
 
+use crate::plan::{Action, Plan};
 use alloc::vec::Vec;
+use limits::mime::MOVED_FIELDS_BYTES_MAX;
 use mime::address::Author;
+use mime::content::{Encoding, Kind};
+use mime::walk::{Entity, Field, Findings, Visitor, Walker};
 use serde::{Deserialize, Serialize};
+
+/// Version of the stored form of [`Facts`]; raised with every change to it.
+const FACTS_VERSION: u8 = 1;
 
 /// What the header block of the whole message says. Known as soon as the header has been read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,7 +46,7 @@ pub struct Header {
     pub has_message_id: bool,
     /// Received fields, for loop detection (saturating).
     pub received_count: u16,
-    /// A line of the header is no header field, or the header never ended: nothing may be put before it.
+    /// A line of the header is no header field. Fields that are put before it still work.
     pub malformed: bool,
     /// Octets above 127 occur in the header (RFC 6532).
     pub eight_bit: bool,
@@ -50,8 +81,24 @@ pub enum Obstacle {
     HeaderTooLong,
     /// A part that may not be re-encoded has lines over 998 octets.
     LineTooLong,
-    /// There are more than [`ENTITIES_COUNT_MAX`](limits::mime::ENTITIES_COUNT_MAX) parts and some would have to be re-encoded.
+    /// There are more than [`ENTITIES_COUNT_MAX`](limits::mime::ENTITIES_COUNT_MAX) parts and one beyond would have to
+    /// be re-encoded.
     TooManyParts,
+    /// A line ends in LF without CR; the SMTP server should have refused it.
+    BareLineEnd,
+}
+
+impl core::fmt::Display for Obstacle {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::HeaderMalformed => "header has a line that is no field",
+            Self::HeaderAmbiguous => "header can be read in more than one way",
+            Self::HeaderTooLong => "Content fields are too long",
+            Self::LineTooLong => "a part that may not be changed has lines over 998 octets",
+            Self::TooManyParts => "too many parts",
+            Self::BareLineEnd => "a line ends without CR",
+        })
+    }
 }
 
 /// What is known about a stored message. Encoded it takes at most
@@ -68,6 +115,7 @@ pub struct Facts {
     pub eight_bit: bool,
     /// The signed form would still have octets above 127 (parts that may not be touched, raw header octets).
     pub eight_bit_when_signed: bool,
+    pub(crate) plan: Plan,
 }
 
 /// The stored facts cannot be read: they were written by another version, or they are damaged. The caller scans
@@ -75,53 +123,297 @@ pub struct Facts {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FactsUnreadable;
 
+impl core::fmt::Display for FactsUnreadable {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("stored facts cannot be read")
+    }
+}
+
+impl core::error::Error for FactsUnreadable {}
+
 impl Facts {
     /// The stored form.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        unimplemented!()
+        // Writing to a vector cannot fail; an empty record reads back as unreadable, and the message is scanned again.
+        postcard::to_allocvec(&(FACTS_VERSION, self)).unwrap_or_default()
     }
 
     /// Reads the stored form.
     ///
     /// # Errors
     /// [`FactsUnreadable`] for anything that [`to_bytes`](Self::to_bytes) of this version did not write.
-    pub fn from_bytes(_bytes: &[u8]) -> Result<Self, FactsUnreadable> {
-        unimplemented!()
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, FactsUnreadable> {
+        if bytes.first() != Some(&FACTS_VERSION) {
+            return Err(FactsUnreadable);
+        }
+        let ((_, facts), rest): ((u8, Self), &[u8]) =
+            postcard::take_from_bytes(bytes).map_err(|_| FactsUnreadable)?;
+        if rest.is_empty() { Ok(facts) } else { Err(FactsUnreadable) }
     }
 }
 
-/// Reads a message while it arrives, in pieces of any size, and learns the [`Facts`].
-#[derive(Debug)]
-pub struct Scanner {}
-
-impl Default for Scanner {
-    fn default() -> Self {
-        Self::new()
-    }
+/// Reads a message while it arrives, in pieces of any size, and learns the [`Facts`]. Memory is bounded by the walker's
+/// bounds and the plan.
+#[derive(Debug, Default)]
+pub struct Scanner {
+    walker: Walker,
+    survey: Survey,
 }
 
 impl Scanner {
     /// A scanner at the first octet of a message.
     #[must_use]
     pub fn new() -> Self {
-        unimplemented!()
+        Self::default()
     }
 
     /// The next octets of the stored message: CRLF line ends, not dot-stuffed.
-    pub fn push(&mut self, _octets: &[u8]) {
-        unimplemented!()
+    pub fn push(&mut self, octets: &[u8]) {
+        self.walker.push(octets, &mut self.survey);
     }
 
     /// The header facts, once the header block is complete.
     #[must_use]
     pub fn header(&self) -> Option<&Header> {
-        unimplemented!()
+        self.survey.header_done.then_some(&self.survey.header)
     }
 
     /// The message is complete.
     #[must_use]
-    pub fn finish(self) -> Facts {
-        unimplemented!()
+    pub fn finish(mut self) -> Facts {
+        self.walker.finish(&mut self.survey);
+        let survey = self.survey;
+        Facts {
+            eight_bit: survey.eight_bit || survey.header.eight_bit,
+            eight_bit_when_signed: survey.eight_bit_stays || survey.header.eight_bit,
+            header: survey.header,
+            protection: survey.protection,
+            obstacle: survey.obstacle,
+            plan: survey.plan,
+        }
+    }
+}
+
+/// An open container.
+#[derive(Debug)]
+struct Open {
+    index: u32,
+    encoding: Encoding,
+    without_body: bool,
+    /// A body inside stays as it is with octets above 127.
+    eight_bit_stays: bool,
+}
+
+#[derive(Debug)]
+struct Survey {
+    header: Header,
+    header_done: bool,
+    author_fields: u32,
+    moved_octets: usize,
+    protection: Protection,
+    obstacle: Option<Obstacle>,
+    eight_bit: bool,
+    eight_bit_stays: bool,
+    open: Vec<Open>,
+    without_body: bool,
+    plan: Plan,
+}
+
+impl Default for Survey {
+    fn default() -> Self {
+        Self {
+            header: Header {
+                author: Author::Missing,
+                has_date: false,
+                has_message_id: false,
+                received_count: 0,
+                malformed: false,
+                eight_bit: false,
+            },
+            header_done: false,
+            author_fields: 0,
+            moved_octets: 0,
+            protection: Protection::None,
+            obstacle: None,
+            eight_bit: false,
+            eight_bit_stays: false,
+            open: Vec::new(),
+            without_body: false,
+            plan: Plan::default(),
+        }
+    }
+}
+
+impl Survey {
+    /// The first obstacle is the one that is reported.
+    fn obstacle(&mut self, obstacle: Obstacle) {
+        self.obstacle.get_or_insert(obstacle);
+    }
+
+    fn act(&mut self, index: u32, action: Action) {
+        if !self.plan.set(index, action) {
+            self.obstacle(Obstacle::TooManyParts);
+        }
+    }
+
+    fn message_header_end(&mut self, entity: &Entity) {
+        self.header_done = true;
+        self.header.malformed = entity.malformed;
+        if entity.malformed {
+            self.obstacle(Obstacle::HeaderMalformed);
+        }
+        if entity.ambiguous {
+            self.obstacle(Obstacle::HeaderAmbiguous);
+        }
+        if self.moved_octets > MOVED_FIELDS_BYTES_MAX {
+            self.obstacle(Obstacle::HeaderTooLong);
+        }
+        self.protection = match entity.kind {
+            Kind::Signed => Protection::Signed,
+            Kind::Encrypted => Protection::OpenPgpEncrypted,
+            Kind::Pkcs7Signed => Protection::OpaqueSigned,
+            Kind::Pkcs7Enveloped => Protection::Encrypted,
+            _ => Protection::None,
+        };
+    }
+
+    /// The body stays as it is.
+    fn keep(&mut self, findings: &Findings) {
+        if findings.eight_bit > 0 {
+            self.eight_bit_stays = true;
+            if let Some(open) = self.open.last_mut() {
+                open.eight_bit_stays = true;
+            }
+        }
+    }
+}
+
+/// What becomes of a leaf whose body may be re-encoded.
+fn leaf_action(entity: &Entity, findings: &Findings) -> Action {
+    let identity = entity.encoding.is_identity();
+    if !findings.is_unsafe() {
+        return match entity.encoding {
+            Encoding::EightBit | Encoding::Binary => Action::Relabel,
+            _ => Action::Keep,
+        };
+    }
+    match entity.encoding {
+        Encoding::QuotedPrintable => Action::QuotedPrintable,
+        Encoding::Base64 => Action::Base64,
+        _ if identity && entity.kind == Kind::Text && findings.eight_bit <= findings.octets / 3 => {
+            Action::QuotedPrintable
+        }
+        _ => Action::Base64,
+    }
+}
+
+impl Visitor for Survey {
+    const MEASURE: bool = true;
+
+    fn header(&mut self, index: u32, field: Field, piece: &[u8]) {
+        let eight_bit = !piece.is_ascii();
+        if index > 0 {
+            // Raw octets in the header of a part are nothing that a transfer encoding could help.
+            self.eight_bit |= eight_bit;
+            self.eight_bit_stays |= eight_bit;
+            return;
+        }
+        self.header.eight_bit |= eight_bit;
+        match field {
+            Field::Date => self.header.has_date = true,
+            Field::MessageId => self.header.has_message_id = true,
+            // Continuation lines come separately and begin with white space.
+            Field::Received if !matches!(piece.first(), Some(b' ' | b'\t')) => {
+                self.header.received_count = self.header.received_count.saturating_add(1);
+            }
+            field if field.is_content() => self.moved_octets = self.moved_octets.saturating_add(piece.len()),
+            _ => {}
+        }
+    }
+
+    fn author_field(&mut self, value: Option<&[u8]>) {
+        self.author_fields = self.author_fields.saturating_add(1);
+        self.header.author = match value {
+            Some(value) if self.author_fields == 1 => Author::from_field(value),
+            _ => Author::Ambiguous,
+        };
+    }
+
+    fn header_end(&mut self, entity: &Entity, empty_line: &[u8]) {
+        if entity.index == 0 {
+            self.message_header_end(entity);
+        }
+        if empty_line == b"\n" {
+            self.obstacle(Obstacle::BareLineEnd);
+        }
+        self.without_body = empty_line.is_empty() && entity.index > 0;
+        if entity.kind.is_container() {
+            self.open.push(Open {
+                index: entity.index,
+                encoding: entity.encoding,
+                without_body: self.without_body,
+                eight_bit_stays: false,
+            });
+        }
+    }
+
+    fn body(&mut self, _piece: &[u8]) {}
+
+    fn gap(&mut self, _piece: &[u8]) {}
+
+    fn leaf_end(&mut self, entity: &Entity, findings: &Findings) {
+        self.eight_bit |= findings.eight_bit > 0;
+        let pgp = findings.pgp_armor && entity.kind == Kind::Text && entity.encoding.is_identity();
+        if pgp && entity.index == 0 && self.protection == Protection::None {
+            self.protection = Protection::OpenPgpInline;
+        }
+        if entity.kind.is_protected() || pgp {
+            self.keep(findings);
+            return;
+        }
+        if findings.bare_line_end {
+            self.obstacle(Obstacle::BareLineEnd);
+        }
+        let fixed = matches!(entity.kind, Kind::OtherMessage | Kind::OpaqueMultipart)
+            || entity.encoding == Encoding::Unknown
+            || entity.ambiguous
+            || findings.near_delimiter
+            || self.without_body;
+        if fixed {
+            if findings.long_line {
+                self.obstacle(Obstacle::LineTooLong);
+            }
+            self.keep(findings);
+            return;
+        }
+        if entity.index == 0 && !entity.has_type && entity.encoding.is_identity() && findings.eight_bit == 0 {
+            self.plan.ascii_text = true;
+        }
+        self.act(entity.index, leaf_action(entity, findings));
+    }
+
+    fn gap_end(&mut self, findings: &Findings) {
+        self.eight_bit |= findings.eight_bit > 0;
+        if findings.bare_line_end {
+            self.obstacle(Obstacle::BareLineEnd);
+        }
+        self.plan.clean_gaps |= findings.is_unsafe();
+    }
+
+    fn container_end(&mut self) {
+        let Some(closed) = self.open.pop() else { return };
+        if closed.eight_bit_stays {
+            if let Some(outer) = self.open.last_mut() {
+                outer.eight_bit_stays = true;
+            }
+        } else if matches!(closed.encoding, Encoding::EightBit | Encoding::Binary) && !closed.without_body {
+            self.act(closed.index, Action::Relabel);
+        }
+    }
+
+    fn delimiter(&mut self, octets: &[u8]) {
+        let line = octets.strip_suffix(b"\r\n").unwrap_or(octets);
+        self.plan.clean_gaps |= line.last().is_some_and(|c| *c == b' ' || *c == b'\t');
     }
 }

@@ -4,10 +4,13 @@
 
 extern crate alloc;
 
+mod cms;
 pub mod emit;
 pub mod facts;
+mod plan;
 pub mod recipe;
 pub mod sign;
+mod transform;
 
 pub use emit::Emitter;
 pub use facts::{Facts, Header, Obstacle, Protection, Scanner};
