@@ -3,15 +3,26 @@
 //! - [`process`]: child processes that never outlive their owner,
 //! - [`swtpm`]: a TPM 2.0 on this machine,
 //! - [`console`]: the serial console as a person uses it,
-//! - [`machine`]: the emulated machine with flash banks, TPM, network and console.
+//! - [`machine`]: the emulated machine with flash banks, TPM, network and console,
+//! - [`smtp_client`]: a client that sends whatever a test wants,
+//! - [`sink`]: a next hop that remembers, and fails when told to,
+//! - [`ca`], [`verify`]: a throw-away certification authority, and the judge of signed messages,
+//! - [`message`], [`mime`], [`rng`]: messages to send, and reading them back.
 //!
 //! Nothing here knows how the firmware is built; [`firmware_image`] says where `cargo xtask build` puts it.
 #![forbid(unsafe_code)]
 
+pub mod ca;
 pub mod console;
 pub mod machine;
+pub mod message;
+pub mod mime;
 pub mod process;
+pub mod rng;
+pub mod sink;
+pub mod smtp_client;
 pub mod swtpm;
+pub mod verify;
 
 use std::path::{Path, PathBuf};
 
