@@ -106,7 +106,7 @@ async fn decide<P: Platform>(
             alloc::format!("{}", selection.reason)
         }
         (Reason::NotSignable, _) => match facts.obstacle {
-            Some(obstacle) => alloc::format!("cannot be signed: {}", obstacle_text(obstacle)),
+            Some(obstacle) => alloc::format!("cannot be signed: {}", obstacle),
             None => reason.text().into(),
         },
         _ => reason.text().into(),
@@ -272,7 +272,7 @@ async fn sign<P: Platform>(
         Signing::new(facts, &certificates, time, random, prepend.as_bytes()).map_err(signing_trouble)?;
     let mut signing = Box::new(signing);
     read_all(appliance, arrival.id, buffer, |octets| signing.push(octets)).await?;
-    let (question, awaiting) = signing.finish().map_err(signing_trouble)?;
+    let (question, awaiting) = signing.finish();
     let signature = appliance.keys.lock().await.sign(identity, &question.digest).await;
     let signature = match signature {
         Ok(signature) => signature,
@@ -286,14 +286,7 @@ async fn sign<P: Platform>(
 }
 
 fn signing_trouble(error: SigningError) -> Trouble {
-    Trouble::Hold(match error {
-        SigningError::AlreadyProtected => "already protected, yet chosen to be signed".into(),
-        SigningError::Obstacle(obstacle) => alloc::format!("cannot be signed: {}", obstacle_text(obstacle)),
-        SigningError::Certificate => "the identity's certificates cannot be used to sign".into(),
-        SigningError::Prepend => "the trace field does not fit a recipe".into(),
-        SigningError::Signature => "the key made a signature of the wrong kind".into(),
-        SigningError::TooLong => "signed, the message would be longer than 4 GiB".into(),
-    })
+    Trouble::Hold(alloc::format!("cannot be signed: {error}"))
 }
 
 fn key_trouble<P: Platform>(appliance: &Appliance<'_, P>, error: KeystoreError) -> Trouble {
@@ -308,16 +301,5 @@ fn key_trouble<P: Platform>(appliance: &Appliance<'_, P>, error: KeystoreError) 
         // Another choice may be possible, or an operator is at work.
         KeystoreError::Unknown(_) | KeystoreError::NotReady(_) | KeystoreError::Flash => Trouble::Later(text),
         _ => Trouble::Hold(text),
-    }
-}
-
-fn obstacle_text(obstacle: smime::Obstacle) -> &'static str {
-    use smime::Obstacle;
-    match obstacle {
-        Obstacle::HeaderMalformed => "a line of its header is no header field",
-        Obstacle::HeaderAmbiguous => "its header can be read in two ways",
-        Obstacle::HeaderTooLong => "its Content fields are too long",
-        Obstacle::LineTooLong => "a part that must not be re-encoded has too long lines",
-        Obstacle::TooManyParts => "it has too many parts",
     }
 }

@@ -257,12 +257,6 @@ impl Schedule {
         wake_all(&mut inner.clockwork);
     }
 
-    /// Messages due for a decision, due for delivery, waiting, in hands.
-    pub(crate) fn counts(&self) -> [usize; 4] {
-        let inner = self.inner.borrow();
-        [inner.undecided.len(), inner.ready.len(), inner.waiting.len(), inner.in_hands.len()]
-    }
-
     /// The next message to decide about.
     pub(crate) async fn next_undecided(&self) -> QueueId {
         poll_fn(|cx| {

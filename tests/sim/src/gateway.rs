@@ -5,7 +5,7 @@ use crate::flash::{Bank, PoweredFlash};
 use crate::machine::{SimClock, SimConnector, SimEntropy, SimPower, SimResolver, SimTimer};
 use crate::network::Network;
 use crate::terminal::{Port, Terminal};
-use crate::tpm::{SimTpm, TpmSocket};
+use crate::tpm::{SimTpm, TpmChip};
 use crate::world::World;
 use events::Log;
 use flash_log::Partition;
@@ -78,8 +78,8 @@ pub struct Gateway {
     seed: u64,
     /// The data flash, which survives everything.
     pub bank: Bank,
-    /// The TPM's socket, if there is a TPM.
-    pub tpm: Option<TpmSocket>,
+    /// The TPM, if there is one.
+    pub tpm: Option<TpmChip>,
     /// Civil time at the start, Unix seconds.
     pub epoch: Cell<Option<u64>>,
     /// The serial line.
@@ -142,6 +142,9 @@ impl Gateway {
     pub async fn boot(&self) -> bool {
         self.power_cut();
         self.bank.power_on();
+        if let (Some(tpm), 1..) = (&self.tpm, self.boot.get()) {
+            tpm.power_cycle();
+        }
         self.boot.set(self.boot.get() + 1);
         let group = self.group();
         let powered = Rc::new(RefCell::new(Some(self.bank.clone())));

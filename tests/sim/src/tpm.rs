@@ -1,29 +1,76 @@
 //! The TPM of the simulated machine: a real swtpm, or none.
+//!
+//! A command takes no virtual time; how long a TPM takes is measured on the emulated machine.
 
 use platform::{TpmTransport, TpmTransportError};
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use swtpm::{Socket, Swtpm};
 
-/// Where a TPM can be reached; shared by all starts of a machine.
-pub type TpmSocket =
-    std::rc::Rc<std::cell::RefCell<Box<dyn FnMut(&[u8], &mut [u8]) -> Result<usize, TpmTransportError>>>>;
+/// A TPM that survives the machine's starts.
+#[derive(Clone)]
+pub struct TpmChip {
+    process: Rc<RefCell<Swtpm>>,
+    answering: Rc<Cell<bool>>,
+}
 
-/// The transport of one start.
+impl TpmChip {
+    /// A TPM fresh from the factory.
+    ///
+    /// # Panics
+    /// When swtpm is not installed.
+    #[must_use]
+    pub fn new() -> Self {
+        let process = Swtpm::start().expect("swtpm starts");
+        Self { process: Rc::new(RefCell::new(process)), answering: Rc::new(Cell::new(true)) }
+    }
+
+    /// Whether it answers from now on, or is as if it were not there.
+    pub fn set_answering(&self, answering: bool) {
+        self.answering.set(answering);
+    }
+
+    /// Takes its power away and gives it back, as a restart of the machine does.
+    ///
+    /// # Panics
+    /// When swtpm does not start again.
+    pub fn power_cycle(&self) {
+        self.process.borrow_mut().power_cycle().expect("swtpm starts again");
+    }
+}
+
+impl Default for TpmChip {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The transport of one start of the machine.
 pub struct SimTpm {
-    socket: Option<TpmSocket>,
+    chip: Option<TpmChip>,
+    socket: Option<Socket>,
 }
 
 impl SimTpm {
-    /// A transport to `socket`; without one every command is answered with `Absent`.
+    /// A transport to `chip`; without one every command is answered with `Absent`.
     #[must_use]
-    pub fn new(socket: Option<TpmSocket>) -> Self {
-        Self { socket }
+    pub fn new(chip: Option<TpmChip>) -> Self {
+        Self { chip, socket: None }
     }
 }
 
 impl TpmTransport for SimTpm {
     async fn transact(&mut self, command: &[u8], response: &mut [u8]) -> Result<usize, TpmTransportError> {
-        match &self.socket {
-            None => Err(TpmTransportError::Absent),
-            Some(socket) => (socket.borrow_mut())(command, response),
-        }
+        let Some(chip) = self.chip.as_ref().filter(|chip| chip.answering.get()) else {
+            return Err(TpmTransportError::Absent);
+        };
+        let socket = match &mut self.socket {
+            Some(socket) => socket,
+            none => {
+                let socket = chip.process.borrow().connect().map_err(|_| TpmTransportError::Absent)?;
+                none.insert(socket)
+            }
+        };
+        socket.transact(command, response).await
     }
 }

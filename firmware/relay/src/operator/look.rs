@@ -1,0 +1,290 @@
+//! Commands that only look.
+
+use crate::schedule::Obstruction;
+use crate::{Appliance, Machine, Platform};
+use alloc::format;
+use alloc::string::String;
+use console::{Outcome, Screen};
+use embedded_io_async::Write;
+use envelope::LogDate;
+use platform::{ResolveError, Resolver};
+use settings::NextHopHost;
+
+pub(super) async fn version<P: Platform, W: Write>(
+    appliance: &Appliance<'_, P>,
+    screen: &mut Screen<W>,
+) -> Outcome {
+    screen.field("version", appliance.machine.version()).await;
+    screen.field("started by", appliance.machine.start_cause()).await;
+    Outcome::Done
+}
+
+pub(super) async fn time<P: Platform, W: Write>(
+    appliance: &Appliance<'_, P>,
+    screen: &mut Screen<W>,
+) -> Outcome {
+    match appliance.unix_seconds() {
+        Some(now) => screen.field("time", LogDate(Some(now))).await,
+        None => screen.field("time", "unknown; `time set 2026-01-31T12:00:00Z` sets it").await,
+    }
+    let source = if appliance.clock_set.get() {
+        "set by the operator"
+    } else {
+        match appliance.settings().clock {
+            settings::Clock::Rtc => "built-in clock",
+            settings::Clock::Manual => "nobody; the built-in clock is not trusted",
+        }
+    };
+    screen.field("source", source).await;
+    screen.field("running for", Duration(appliance.now().0 / 1_000_000)).await;
+    Outcome::Done
+}
+
+pub(super) async fn network<P: Platform, W: Write>(
+    appliance: &Appliance<'_, P>,
+    screen: &mut Screen<W>,
+) -> Outcome {
+    let state = appliance.machine.network();
+    screen.field("link", if state.link_up { "up" } else { "down" }).await;
+    if let Some([a, b, c, d, e, f]) = state.hardware_address {
+        screen.field("hardware", format_args!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}")).await;
+    }
+    match state.address {
+        Some(address) => screen.field("address", address).await,
+        None => screen.field("address", "none yet").await,
+    }
+    if let Some(gateway) = state.gateway {
+        screen.field("gateway", gateway).await;
+    }
+    let mut servers = String::new();
+    for server in &state.dns_servers {
+        let separator = if servers.is_empty() { "" } else { ", " };
+        servers.push_str(&format!("{separator}{server}"));
+    }
+    screen.field("name servers", if servers.is_empty() { "none" } else { &servers }).await;
+    screen.field("sessions in", appliance.counters.sessions_open.get()).await;
+    screen.field("connections out", appliance.schedule.connections()).await;
+    Outcome::Done
+}
+
+pub(super) async fn memory<P: Platform, W: Write>(
+    appliance: &Appliance<'_, P>,
+    screen: &mut Screen<W>,
+) -> Outcome {
+    let memory = appliance.machine.memory();
+    screen.field("code", format_args!("{} octets", memory.code_bytes)).await;
+    screen.field("static", format_args!("{} octets", memory.static_bytes)).await;
+    screen
+        .field(
+            "heap",
+            format_args!(
+                "{} of {} octets in use, high-water mark {}",
+                memory.heap_used_bytes, memory.heap_bytes, memory.heap_high_water_bytes
+            ),
+        )
+        .await;
+    screen
+        .field(
+            "stack",
+            format_args!(
+                "high-water mark {} of {} octets",
+                memory.stack_high_water_bytes, memory.stack_bytes
+            ),
+        )
+        .await;
+    Outcome::Done
+}
+
+pub(super) async fn counters<P: Platform, W: Write>(
+    appliance: &Appliance<'_, P>,
+    screen: &mut Screen<W>,
+) -> Outcome {
+    for (label, count) in appliance.counters.each() {
+        screen.line(format_args!("{label:<28}{count:>14}")).await;
+    }
+    let (busy_us, running_us) = (appliance.machine.busy_us(), appliance.now().0.max(1));
+    let per_mille = busy_us.saturating_mul(1_000).checked_div(running_us).unwrap_or(0);
+    screen.line(format_args!("{:<28}{:>14}", "events", appliance.log.recorded())).await;
+    screen.line(format_args!("{:<28}{:>14}", "events no longer kept", appliance.log.lost())).await;
+    screen.line(format_args!("{:<28}{:>11}.{} %", "processor busy", per_mille / 10, per_mille % 10)).await;
+    screen.line(format_args!("{:<28}{running_us:>14}", "microseconds running")).await;
+    Outcome::Done
+}
+
+pub(super) async fn flash<P: Platform, W: Write>(
+    appliance: &Appliance<'_, P>,
+    screen: &mut Screen<W>,
+) -> Outcome {
+    let usage = appliance.spool.usage();
+    screen.field("messages", format_args!("{}, {} arriving", usage.messages, usage.incoming)).await;
+    screen
+        .field(
+            "room",
+            format_args!("{} of {} octets used, {} promised", usage.used, usage.capacity, usage.reserved),
+        )
+        .await;
+    screen.field("to be cleaned", format_args!("{} octets", usage.dead)).await;
+    screen
+        .field(
+            "blocks",
+            format_args!("{}, {} free, {} retired", usage.blocks, usage.blocks_free, usage.blocks_retired),
+        )
+        .await;
+    screen
+        .field(
+            "erases",
+            format_args!(
+                "{} in all, {} to {} of one block",
+                usage.erases_total, usage.erases_min, usage.erases_max
+            ),
+        )
+        .await;
+    screen.field("programmed", format_args!("{} octets since the start", usage.programmed)).await;
+    screen.field("moved by cleaning", format_args!("{} octets since the start", usage.moved)).await;
+    Outcome::Done
+}
+
+pub(super) async fn log_tail<P: Platform, W: Write>(
+    appliance: &Appliance<'_, P>,
+    lines: u32,
+    screen: &mut Screen<W>,
+) -> Outcome {
+    // To the newest line of now: printing may cause new ones.
+    let last = appliance.log.recorded();
+    let mut cursor = appliance.log.tail(lines.into());
+    while let Some((number, line)) =
+        appliance.log.next(&mut cursor, |entry| (entry.number, format!("{entry}")))
+    {
+        screen.line(line).await;
+        if number >= last {
+            break;
+        }
+    }
+    Outcome::Done
+}
+
+/// How a check ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mark {
+    Good,
+    Look,
+    Bad,
+}
+
+pub(super) async fn diag<P: Platform, W: Write>(
+    appliance: &Appliance<'_, P>,
+    screen: &mut Screen<W>,
+) -> Outcome {
+    let mut worst = false;
+    let checks = [
+        ("network", check_network(appliance)),
+        ("clock", check_clock(appliance)),
+        ("relay networks", check_relay(appliance)),
+        ("queue", check_queue(appliance)),
+        ("TPM", check_tpm(appliance).await),
+        ("identities", check_identities(appliance).await),
+        ("next hop", check_next_hop(appliance).await),
+    ];
+    for (what, (mark, text)) in checks {
+        let word = match mark {
+            Mark::Good => "ok",
+            Mark::Look => "look",
+            Mark::Bad => "BAD",
+        };
+        worst |= mark == Mark::Bad;
+        screen.line(format_args!("{word:<5}{what:<16}{text}")).await;
+    }
+    if worst { Outcome::Failed } else { Outcome::Done }
+}
+
+fn check_network<P: Platform>(appliance: &Appliance<'_, P>) -> (Mark, String) {
+    let state = appliance.machine.network();
+    match (state.link_up, state.address) {
+        (false, _) => (Mark::Bad, "no link: check the cable".into()),
+        (true, None) => (Mark::Bad, "no address: check `network`, or the DHCP server".into()),
+        (true, Some(address)) => (Mark::Good, format!("{address}")),
+    }
+}
+
+fn check_clock<P: Platform>(appliance: &Appliance<'_, P>) -> (Mark, String) {
+    match appliance.unix_seconds() {
+        Some(now) => (Mark::Good, format!("{}", LogDate(Some(now)))),
+        None => {
+            (Mark::Look, "not set: no Date is added, certificates are not checked; see `time set`".into())
+        }
+    }
+}
+
+fn check_relay<P: Platform>(appliance: &Appliance<'_, P>) -> (Mark, String) {
+    match appliance.settings().relay_networks.len() {
+        0 => (Mark::Look, "none: nobody may send; see `set relay-networks`".into()),
+        count => (Mark::Good, format!("{count}")),
+    }
+}
+
+fn check_queue<P: Platform>(appliance: &Appliance<'_, P>) -> (Mark, String) {
+    let usage = appliance.spool.usage();
+    let text = format!("{} messages, {} blocks free of {}", usage.messages, usage.blocks_free, usage.blocks);
+    let nearly_full = usage.used.saturating_add(usage.reserved) > usage.capacity / 10 * 9;
+    if usage.blocks_retired > 0 {
+        (Mark::Look, format!("{text}; {} blocks are worn out", usage.blocks_retired))
+    } else if nearly_full {
+        (Mark::Look, format!("{text}; nearly full"))
+    } else {
+        (Mark::Good, text)
+    }
+}
+
+async fn check_tpm<P: Platform>(appliance: &Appliance<'_, P>) -> (Mark, String) {
+    let mut random = [0; 8];
+    let mut keys = appliance.keys.lock().await;
+    match keys.tpm_random(&mut random).await {
+        Ok(()) => (Mark::Good, format!("answers, storage key {}", keys.tpm_name().unwrap_or_default())),
+        Err(error) => (Mark::Bad, format!("{error}; mail that must be signed waits")),
+    }
+}
+
+async fn check_identities<P: Platform>(appliance: &Appliance<'_, P>) -> (Mark, String) {
+    use keystore::IdentityState::{Ready, ReadyClockUnknown};
+    let now = appliance.unix_seconds();
+    let keys = appliance.keys.lock().await;
+    let all = keys.list().count();
+    let ready = keys.list().filter(|i| matches!(i.state(now), Ready | ReadyClockUnknown)).count();
+    let mark = if all > 0 && ready == all { Mark::Good } else { Mark::Look };
+    (mark, format!("{ready} of {all} can sign"))
+}
+
+async fn check_next_hop<P: Platform>(appliance: &Appliance<'_, P>) -> (Mark, String) {
+    match appliance.schedule.obstruction() {
+        Some(Obstruction::NoNextHop) => return (Mark::Look, "none: mail waits; see `set next-hop`".into()),
+        Some(Obstruction::Unreachable { reason, .. }) => return (Mark::Bad, reason),
+        None => {}
+    }
+    let next_hop = appliance.settings().next_hop.clone();
+    match next_hop {
+        None => (Mark::Look, "none".into()),
+        Some(next_hop) => match &next_hop.host {
+            NextHopHost::Address(address) => (Mark::Good, format!("{address} port {}", next_hop.port)),
+            NextHopHost::Name(name) => match appliance.resolver.addresses(name.as_str()).await {
+                Ok(addresses) => (Mark::Good, format!("{} has {} addresses", name.as_str(), addresses.len())),
+                Err(ResolveError::NotFound) => (Mark::Bad, format!("{} has no address", name.as_str())),
+                Err(ResolveError::Temporary) => (Mark::Bad, "the name servers do not answer".into()),
+            },
+        },
+    }
+}
+
+/// Seconds as `12 s`, `5 min`, `3 h`, `9 d`.
+pub(super) struct Duration(pub(super) u64);
+
+impl core::fmt::Display for Duration {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let seconds = self.0;
+        match seconds {
+            0..=119 => write!(f, "{seconds} s"),
+            120..=7_199 => write!(f, "{} min", seconds / 60),
+            7_200..=172_799 => write!(f, "{} h", seconds / 3_600),
+            _ => write!(f, "{} d", seconds / 86_400),
+        }
+    }
+}

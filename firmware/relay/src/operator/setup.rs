@@ -1,0 +1,155 @@
+//! Settings: a draft is edited, then saved as a whole or dropped.
+
+use crate::{Appliance, Applied, Machine, Platform};
+use alloc::boxed::Box;
+use alloc::format;
+use console::{Answer, Outcome, Screen};
+use embedded_io_async::Write;
+use events::Event;
+use settings::{Settings, WithoutIdentity};
+
+pub(super) async fn show<P: Platform, W: Write>(
+    appliance: &Appliance<'_, P>,
+    draft: Option<&Settings>,
+    screen: &mut Screen<W>,
+) -> Outcome {
+    let saved = appliance.settings().clone();
+    for (name, value) in draft.unwrap_or(&saved).values() {
+        let value = format!("{value}");
+        let in_force = saved.value(name).map(|v| format!("{v}")).unwrap_or_default();
+        if value == in_force {
+            screen.field(name, value).await;
+        } else {
+            screen.field(name, format_args!("{value}   (not saved; in force: {in_force})")).await;
+        }
+    }
+    Outcome::Done
+}
+
+pub(super) async fn export<P: Platform, W: Write>(
+    appliance: &Appliance<'_, P>,
+    screen: &mut Screen<W>,
+) -> Outcome {
+    let settings = appliance.settings().clone();
+    for line in settings.export() {
+        screen.line(line).await;
+    }
+    Outcome::Done
+}
+
+pub(super) async fn set<P: Platform, W: Write>(
+    appliance: &Appliance<'_, P>,
+    draft: &mut Option<Box<Settings>>,
+    name: &str,
+    value: &str,
+    screen: &mut Screen<W>,
+) -> Outcome {
+    let mut edited = draft.clone().unwrap_or_else(|| Box::new(appliance.settings().clone()));
+    if let Err(fault) = edited.set(name, value) {
+        screen.line(fault).await;
+        return Outcome::Failed;
+    }
+    // A draft that says what is in force is none.
+    *draft = (*edited != *appliance.settings()).then_some(edited);
+    Outcome::Done
+}
+
+pub(super) async fn discard<W: Write>(draft: &mut Option<Box<Settings>>, screen: &mut Screen<W>) -> Outcome {
+    screen.line(if draft.take().is_some() { "Changes dropped." } else { "There are no changes." }).await;
+    Outcome::Done
+}
+
+pub(super) async fn save<P: Platform, W: Write>(
+    appliance: &Appliance<'_, P>,
+    draft: &mut Option<Box<Settings>>,
+    screen: &mut Screen<W>,
+) -> Outcome {
+    let Some(edited) = draft.take() else {
+        screen.line("There are no changes to save.").await;
+        return Outcome::Done;
+    };
+    if put_in_force(appliance, &edited, screen).await {
+        return Outcome::Done;
+    }
+    *draft = Some(edited);
+    Outcome::Failed
+}
+
+pub(super) async fn try_answer<P: Platform, W: Write>(
+    appliance: &Appliance<'_, P>,
+    answer: &Answer,
+    screen: &mut Screen<W>,
+) -> Outcome {
+    let mut copy = Box::new(appliance.settings().clone());
+    match copy.set(answer.name, &answer.value) {
+        Ok(()) => Outcome::Done,
+        Err(fault) => {
+            screen.line(fault).await;
+            Outcome::Failed
+        }
+    }
+}
+
+pub(super) async fn apply<P: Platform, W: Write>(
+    appliance: &Appliance<'_, P>,
+    draft: &mut Option<Box<Settings>>,
+    answers: &[Answer],
+    screen: &mut Screen<W>,
+) -> Outcome {
+    let mut edited = Box::new(appliance.settings().clone());
+    for answer in answers {
+        if let Err(fault) = edited.set(answer.name, &answer.value) {
+            screen.line(fault).await;
+            return Outcome::Failed;
+        }
+    }
+    if !put_in_force(appliance, &edited, screen).await {
+        return Outcome::Failed;
+    }
+    // The dialogue began from what was in force: an older draft would take its answers back.
+    *draft = None;
+    Outcome::Done
+}
+
+/// Checks, stores and applies; says what happens now. Returns whether it was stored.
+async fn put_in_force<P: Platform, W: Write>(
+    appliance: &Appliance<'_, P>,
+    edited: &Settings,
+    screen: &mut Screen<W>,
+) -> bool {
+    if let Err(error) = appliance.settings_store.lock().await.save(edited).await {
+        screen.line(error).await;
+        return false;
+    }
+    let before = appliance.settings.replace(edited.clone());
+    appliance.factory_fresh.set(false);
+    appliance.record(&Event::SettingsSaved);
+    screen.line("Saved.").await;
+    let network_changed = before.network != edited.network || before.dns_servers != edited.dns_servers;
+    if network_changed {
+        match appliance.machine.apply_network(edited) {
+            Applied::Now => screen.line("The network settings are in force.").await,
+            Applied::AfterReboot => screen.line("The network settings are in force after `reboot`.").await,
+        }
+    }
+    if before.next_hop != edited.next_hop {
+        appliance.schedule.set_destination(edited.next_hop.is_some());
+        appliance.schedule.hurry(None);
+    }
+    if before.without_identity == WithoutIdentity::Hold && edited.without_identity == WithoutIdentity::Pass {
+        let held = held(appliance);
+        if held > 0 {
+            screen
+                .line(format_args!("{held} messages are held; `queue release all` decides about them anew."))
+                .await;
+        }
+    }
+    true
+}
+
+/// Messages that wait for the operator.
+pub(super) fn held<P: Platform>(appliance: &Appliance<'_, P>) -> u32 {
+    let mut held = 0;
+    appliance.spool.for_each(|brief| held += u32::from(brief.state == spool::MessageState::Held));
+    held
+}

@@ -1,0 +1,70 @@
+//! The machine as a whole: time, restart, factory reset.
+
+use crate::{Appliance, Platform};
+use console::{Outcome, Screen};
+use embedded_io_async::Write;
+use events::Event;
+use limits::flash::{EVENTS_BLOCKS, KEYSTORE_BLOCKS, SETTINGS_BLOCKS};
+use platform::nor_flash::NorFlash;
+use platform::{Power, Timer, WallClock};
+
+/// Milliseconds for the last words to reach the terminal.
+const LAST_WORDS_MS: u64 = 200;
+
+pub(super) async fn set_time<P: Platform, W: Write>(
+    appliance: &Appliance<'_, P>,
+    unix: u64,
+    screen: &mut Screen<W>,
+) -> Outcome {
+    appliance.clock.set_unix_seconds(unix);
+    appliance.clock_set.set(true);
+    appliance.record(&Event::ClockSet { unix, source: "operator".into() });
+    screen.line(format_args!("It is {}.", envelope::LogDate(Some(unix)))).await;
+    Outcome::Done
+}
+
+pub(super) async fn reboot<P: Platform, W: Write>(
+    appliance: &Appliance<'_, P>,
+    screen: &mut Screen<W>,
+) -> Outcome {
+    appliance.record(&Event::Stopping { reason: "reboot".into() });
+    screen.line("Restarting. What is in the queue stays there.").await;
+    restart(appliance).await
+}
+
+async fn restart<P: Platform>(appliance: &Appliance<'_, P>) -> Outcome {
+    appliance.timer.sleep_until(appliance.now().plus_ms(LAST_WORDS_MS)).await;
+    appliance.power.reboot()
+}
+
+/// Erases everything that makes this appliance this one: settings first, so that it relays for nobody from there on,
+/// then keys, events and queue.
+pub(super) async fn factory_reset<P: Platform, W: Write>(
+    appliance: &Appliance<'_, P>,
+    screen: &mut Screen<W>,
+) -> Outcome {
+    appliance.record(&Event::Stopping { reason: "factory-reset".into() });
+    screen.line("Erasing settings, identities and the queue; then it restarts.").await;
+    let mut erased = appliance.settings_store.lock().await.factory_reset().await.is_ok();
+    for range in [SETTINGS_BLOCKS, KEYSTORE_BLOCKS, EVENTS_BLOCKS] {
+        for block in range {
+            erased &= erase(appliance, block).await;
+        }
+    }
+    erased &= appliance.spool.clear().await.is_ok();
+    if !erased {
+        screen
+            .line("The flash could not be erased as a whole. Restarting; try again, then replace the flash.")
+            .await;
+    }
+    restart(appliance).await
+}
+
+async fn erase<P: Platform>(appliance: &Appliance<'_, P>, block: u32) -> bool {
+    let bytes = P::Flash::ERASE_SIZE as u32;
+    let (Some(from), Some(to)) = (block.checked_mul(bytes), block.saturating_add(1).checked_mul(bytes))
+    else {
+        return false;
+    };
+    appliance.flash.lock().await.erase(from, to).await.is_ok()
+}
