@@ -72,7 +72,7 @@ pub enum Protection {
 /// Why a message cannot be signed. It is not repaired and not truncated: it is held, or passed on as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Obstacle {
-    /// The header block holds a line that is no field.
+    /// The header block holds a line that is no field, or a line anywhere ends without CR, which the SMTP server refuses.
     HeaderMalformed,
     /// Fields that may occur once occur twice or cannot be understood (Content-Type, Content-Transfer-Encoding).
     HeaderAmbiguous,
@@ -84,19 +84,16 @@ pub enum Obstacle {
     /// There are more than [`ENTITIES_COUNT_MAX`](limits::mime::ENTITIES_COUNT_MAX) parts and one beyond would have to
     /// be re-encoded.
     TooManyParts,
-    /// A line ends in LF without CR; the SMTP server should have refused it.
-    BareLineEnd,
 }
 
 impl core::fmt::Display for Obstacle {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str(match self {
-            Self::HeaderMalformed => "header has a line that is no field",
+            Self::HeaderMalformed => "a line of the header is no field",
             Self::HeaderAmbiguous => "header can be read in more than one way",
             Self::HeaderTooLong => "Content fields are too long",
             Self::LineTooLong => "a part that may not be changed has lines over 998 octets",
             Self::TooManyParts => "too many parts",
-            Self::BareLineEnd => "a line ends without CR",
         })
     }
 }
@@ -345,7 +342,7 @@ impl Visitor for Survey {
             self.message_header_end(entity);
         }
         if empty_line == b"\n" {
-            self.obstacle(Obstacle::BareLineEnd);
+            self.obstacle(Obstacle::HeaderMalformed);
         }
         self.without_body = empty_line.is_empty() && entity.index > 0;
         if entity.kind.is_container() {
@@ -373,7 +370,7 @@ impl Visitor for Survey {
             return;
         }
         if findings.bare_line_end {
-            self.obstacle(Obstacle::BareLineEnd);
+            self.obstacle(Obstacle::HeaderMalformed);
         }
         let fixed = matches!(entity.kind, Kind::OtherMessage | Kind::OpaqueMultipart)
             || entity.encoding == Encoding::Unknown
@@ -396,7 +393,7 @@ impl Visitor for Survey {
     fn gap_end(&mut self, findings: &Findings) {
         self.eight_bit |= findings.eight_bit > 0;
         if findings.bare_line_end {
-            self.obstacle(Obstacle::BareLineEnd);
+            self.obstacle(Obstacle::HeaderMalformed);
         }
         self.plan.clean_gaps |= findings.is_unsafe();
     }

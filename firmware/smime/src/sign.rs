@@ -159,9 +159,12 @@ impl Signing {
     }
 
     /// The stored message is complete: what has to be signed, and the token that takes the answer once.
-    #[must_use]
-    pub fn finish(mut self) -> (SignQuestion, AwaitingSignature) {
+    ///
+    /// # Errors
+    /// [`SigningError::TooLong`].
+    pub fn finish(mut self) -> Result<(SignQuestion, AwaitingSignature), SigningError> {
         self.transform.finish(&self.plan, &mut self.output);
+        let octets = u32::try_from(self.output.octets).map_err(|_| SigningError::TooLong)?;
         let content_digest: [u8; 32] = self.output.digest.finalize().into();
         let attributes = self.signer.signed_attributes(&content_digest, self.time);
         // The content was complete before its digest was known: it cannot hold a boundary that is made of the digest,
@@ -177,9 +180,8 @@ impl Signing {
             Key::EcdsaP256 => Purpose::EcdsaP256Sha256,
         };
         let question = SignQuestion { digest: Signer::digest_of_attributes(&attributes), purpose };
-        let octets = self.output.octets;
         let (plan, prepend, signer) = (self.plan, self.prepend, self.signer);
-        (question, AwaitingSignature { plan, prepend, signer, attributes, boundary, octets })
+        Ok((question, AwaitingSignature { plan, prepend, signer, attributes, boundary, octets }))
     }
 }
 
@@ -191,7 +193,7 @@ pub struct AwaitingSignature {
     signer: Signer,
     attributes: Vec<u8>,
     boundary: [u8; 16],
-    octets: u64,
+    octets: u32,
 }
 
 impl AwaitingSignature {
@@ -209,7 +211,7 @@ impl AwaitingSignature {
         }
         .ok_or(SigningError::Signature)?;
         let cms = self.signer.signed_data(&self.attributes, &value);
-        let mut frame = Count(self.octets + self.prepend.len() as u64);
+        let mut frame = Count(u64::from(self.octets) + self.prepend.len() as u64);
         before_part(&self.boundary, &mut frame);
         after_part(&self.boundary, &cms, &mut frame);
         let emitted = u32::try_from(frame.0).map_err(|_| SigningError::TooLong)?;

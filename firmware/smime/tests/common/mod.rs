@@ -137,7 +137,7 @@ pub fn sign(message: &[u8], identity: &Identity, time: Option<u64>) -> Result<Re
     let mut signing =
         Signing::new(&facts, &identity.chain(), time, [7; 24], b"Received: from a by b;\r\n now\r\n")?;
     message.chunks(4_096).for_each(|octets| signing.push(octets));
-    let (question, awaiting) = signing.finish();
+    let (question, awaiting) = signing.finish()?;
     let signature = identity.sign(&question.digest);
     let recipe = awaiting.answer(match question.purpose {
         Purpose::RsaPkcs1Sha256 => RawSignature::Rsa(&signature),
