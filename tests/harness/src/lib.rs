@@ -5,6 +5,8 @@
 //! - [`console`]: the serial console as a person uses it,
 //! - [`machine`]: the emulated machine with flash banks, TPM, network and console,
 //! - [`smtp_client`]: a client that sends whatever a test wants,
+//! - [`misbehave`]: the malformed sessions over TCP,
+//! - [`operator`]: the operator who sets it up and asks it how it is,
 //! - [`sink`]: a next hop that remembers, and fails when told to,
 //! - [`ca`], [`verify`]: a throw-away certification authority, and the judge of signed messages,
 //! - [`message`], [`mime`], [`rng`]: messages to send, and reading them back.
@@ -17,6 +19,8 @@ pub mod console;
 pub mod machine;
 pub mod message;
 pub mod mime;
+pub mod misbehave;
+pub mod operator;
 pub mod process;
 pub mod rng;
 pub mod sink;
