@@ -272,7 +272,7 @@ async fn sign<P: Platform>(
         Signing::new(facts, &certificates, time, random, prepend.as_bytes()).map_err(signing_trouble)?;
     let mut signing = Box::new(signing);
     read_all(appliance, arrival.id, buffer, |octets| signing.push(octets)).await?;
-    let (question, awaiting) = signing.finish();
+    let (question, awaiting) = signing.finish().map_err(signing_trouble)?;
     let signature = appliance.keys.lock().await.sign(identity, &question.digest).await;
     let signature = match signature {
         Ok(signature) => signature,
