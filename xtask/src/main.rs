@@ -4,7 +4,10 @@
 
 mod commands;
 mod crc32c;
+mod failures;
 mod flash_image;
+mod layers;
+mod metadata;
 mod packages;
 mod project;
 mod step;
@@ -26,12 +29,27 @@ enum Command {
     Setup(commands::setup::Options),
     /// Builds the firmware and writes target/appliance/firmware.img.
     Build(commands::build::Options),
+    /// Starts an appliance with its console on this terminal.
+    Run(commands::run::Options),
+    /// Everything that must pass; tells all failures at the end, each with the command that repeats it.
+    Test(commands::test::Options),
+    /// Format, clippy on the host and for the appliance, licences and advisories.
+    Lint(commands::lint::Options),
+    /// Rules of this project that no compiler knows.
+    Tidy(commands::tidy::Options),
+    /// What the continuous integration does: .ci/run in a clean clone.
+    Ci(commands::ci::Options),
 }
 
 fn main() -> std::process::ExitCode {
     let result = match Arguments::parse().command {
         Command::Setup(options) => commands::setup::run(&options),
         Command::Build(options) => commands::build::run(&options).map(drop),
+        Command::Run(options) => commands::run::run(&options),
+        Command::Test(options) => commands::test::run(&options),
+        Command::Lint(options) => commands::lint::run(&options),
+        Command::Tidy(options) => commands::tidy::run(&options),
+        Command::Ci(options) => commands::ci::run(&options),
     };
     match result {
         Ok(()) => std::process::ExitCode::SUCCESS,

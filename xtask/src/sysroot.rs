@@ -3,7 +3,8 @@
 //! A fingerprint file says which compiler made it from which source. While it matches, every build is an ordinary
 //! stable build that only has `--sysroot` among its flags; the flag stands in a generated cargo configuration, which
 //! `.cargo/config.toml` includes, because it has to be an absolute path: cargo runs the compiler in the folder of each
-//! registry package.
+//! registry package. The small `std` lies beside the sysroot's libraries, in a folder of its own that an `-L` flag
+//! names: `cargo xtask tidy` shows that folder to `mail-parser` only, and so finds any other crate that needs it.
 
 use crate::project::{self, TARGET};
 use crate::step;
@@ -17,7 +18,7 @@ use std::process::Command;
 const LIBRARIES: [&str; 3] = ["libcore-", "liballoc-", "libcompiler_builtins-"];
 
 /// Raised when the recipe below changes, so that sysroots made by an older one are remade.
-const RECIPE: u32 = 1;
+const RECIPE: u32 = 2;
 
 /// The toolchain of the appliance with a sysroot that fits it; makes what is missing.
 ///
@@ -58,7 +59,7 @@ pub fn make(only: Option<Kind>) -> Result<Toolchain> {
     } else {
         build_libraries(&toolchain, &libraries)?;
     }
-    build_bare_std(&toolchain, &libraries)?;
+    build_bare_std(&toolchain)?;
     fs::write(project::sysroot().join("cargo.toml"), cargo_configuration())?;
     fs::write(fingerprint_file(), fingerprint)?;
     step::note(&format!("{} is ready", project::shown(&project::sysroot())));
@@ -93,6 +94,12 @@ fn fingerprint(toolchain: &Toolchain) -> Result<String> {
     ))
 }
 
+/// The folder with nothing but the small `std`.
+#[must_use]
+pub fn bare_std_folder() -> std::path::PathBuf {
+    project::sysroot().join("bare-std")
+}
+
 fn bare_std_source() -> std::path::PathBuf {
     project::root().join("board/bare-std/src/lib.rs")
 }
@@ -100,8 +107,9 @@ fn bare_std_source() -> std::path::PathBuf {
 fn cargo_configuration() -> String {
     format!(
         "# Made by `cargo xtask setup`; included by .cargo/config.toml.\n\
-         [target.{TARGET}]\nrustflags = [\"--sysroot\", \"{}\"]\n",
-        project::sysroot().display()
+         [target.{TARGET}]\nrustflags = [\"--sysroot\", \"{}\", \"-L\", \"crate={}\"]\n",
+        project::sysroot().display(),
+        bare_std_folder().display()
     )
 }
 
@@ -154,8 +162,9 @@ fn check_complete(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Compiles the small crate named `std` straight into the sysroot: it has no dependency beside core and alloc.
-fn build_bare_std(toolchain: &Toolchain, libraries: &Path) -> Result<()> {
+/// Compiles the small crate named `std`: it has no dependency beside core and alloc.
+fn build_bare_std(toolchain: &Toolchain) -> Result<()> {
+    fs::create_dir_all(bare_std_folder())?;
     let mut rustc: Command = toolchain.rustc();
     rustc
         .args(["--crate-name", "std", "--crate-type", "rlib", "--edition", "2024", "--target", TARGET])
@@ -172,7 +181,7 @@ fn build_bare_std(toolchain: &Toolchain, libraries: &Path) -> Result<()> {
             "metadata=bare-std",
         ])
         .args(["-C", "extra-filename=-bare", "-D", "warnings", "--out-dir"])
-        .arg(libraries)
+        .arg(bare_std_folder())
         .arg(bare_std_source());
     step::run_silently("the bare-metal std", &mut rustc)?;
     Ok(())

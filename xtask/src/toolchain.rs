@@ -1,8 +1,11 @@
 //! Finding a compiler for the appliance, in the order that costs least.
 //!
-//! 1. a target that rustup has already, 2. `rustup target add`, 3. the source of the active toolchain and a one-time
-//! build of core and alloc, 4. Debian's packages. What was found is remembered in the sysroot's fingerprint file, so
-//! that later commands look at one file only.
+//! 1. a target that rustup has already,
+//! 2. `rustup target add`,
+//! 3. the source of the active toolchain and a one-time build of core and alloc,
+//! 4. Debian's packages.
+//!
+//! What was found is remembered in the sysroot's fingerprint file, so that later commands look at one file only.
 
 use crate::project::{self, TARGET};
 use crate::{packages, step};

@@ -2,7 +2,7 @@
 //!
 //! `mail-parser`, which reads headers in the `mime` crate, is written against `std` and has no `no_std` switch, yet
 //! uses almost only what lives in `core` and `alloc`. This crate re-exports that part under the names it expects, so
-//! that the published parser compiles unmodified for the appliance. `cargo xtask` compiles it straight into the
+//! that the published parser compiles unmodified for the appliance. `cargo xtask` compiles it beside the
 //! firmware's sysroot (`target/sysroot`); it is no member of the workspace and nothing names it as a dependency.
 //!
 //! What it is not: a standard library. There are no threads, no files, no sockets, no clock and no hashing. The

@@ -6,7 +6,7 @@
 
 use anyhow::{Context as _, Result};
 use rustix::process::{Pid, Signal};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -16,6 +16,9 @@ use std::time::{Duration, Instant};
 
 /// Process ids of all living children, and whether they lead a group.
 static LIVING: Mutex<BTreeMap<u32, bool>> = Mutex::new(BTreeMap::new());
+
+/// Scratch folders that exist now.
+static FOLDERS: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 
 /// A running program that ends with its owner.
 #[derive(Debug)]
@@ -158,11 +161,14 @@ impl Drop for Supervised {
     }
 }
 
-/// Kills every child of this process that was started here; for signal handlers.
+/// Kills every child that was started here and removes every scratch folder; for signal handlers.
 pub fn kill_all() {
     let all = living(std::mem::take);
     for (id, leads_group) in all {
         signal(id, leads_group, Signal::KILL);
+    }
+    for folder in folders(std::mem::take) {
+        let _ = std::fs::remove_dir_all(folder);
     }
 }
 
@@ -176,6 +182,11 @@ fn spawn(name: &str, command: &mut Command) -> Result<Child> {
 fn living<T>(work: impl FnOnce(&mut BTreeMap<u32, bool>) -> T) -> T {
     let mut living = LIVING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     work(&mut living)
+}
+
+fn folders<T>(work: impl FnOnce(&mut BTreeSet<PathBuf>) -> T) -> T {
+    let mut folders = FOLDERS.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    work(&mut folders)
 }
 
 fn signal(id: u32, group: bool, signal: Signal) {
@@ -205,7 +216,10 @@ impl ScratchDir {
             let number = COUNT.fetch_add(1, Ordering::Relaxed);
             let path = std::env::temp_dir().join(format!("stargate-{}-{number}", std::process::id()));
             match std::fs::DirBuilder::new().mode(0o700).create(&path) {
-                Ok(()) => return Ok(Self { path }),
+                Ok(()) => {
+                    folders(|folders| folders.insert(path.clone()));
+                    return Ok(Self { path });
+                }
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error).with_context(|| format!("cannot make {}", path.display())),
             }
@@ -222,6 +236,7 @@ impl ScratchDir {
 impl Drop for ScratchDir {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.path);
+        folders(|folders| folders.remove(&self.path));
     }
 }
 

@@ -13,7 +13,7 @@ const IMAGE_BYTES_BUDGET: u64 = 3 << 20;
 const RAM_BYTES_BUDGET: u64 = 32 << 20;
 
 /// Options of `build`.
-#[derive(clap::Args, Default)]
+#[derive(clap::Args)]
 pub struct Options {
     /// Another package of the workspace than `image`, for boards in the making; only built, not packed.
     #[arg(long)]
@@ -21,6 +21,14 @@ pub struct Options {
     /// No size table.
     #[arg(long)]
     quiet: bool,
+}
+
+impl Options {
+    /// The firmware, without the size table.
+    #[must_use]
+    pub fn quiet() -> Self {
+        Self { package: None, quiet: true }
+    }
 }
 
 /// What `build` made.

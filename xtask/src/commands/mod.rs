@@ -1,4 +1,19 @@
 //! One file per command.
 
 pub mod build;
+pub mod ci;
+pub mod lint;
+pub mod run;
 pub mod setup;
+pub mod test;
+pub mod tidy;
+
+/// Lets Ctrl-C, a closed terminal and `kill` take the children along.
+pub fn kill_children_on_signals() {
+    // Fails only when it was set before, and then everything is in order.
+    let _ = ctrlc::set_handler(|| {
+        harness::process::kill_all();
+        eprintln!("\nstopped");
+        std::process::exit(130);
+    });
+}

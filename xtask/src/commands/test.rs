@@ -1,0 +1,106 @@
+//! `cargo xtask test`: everything that must pass.
+
+use super::{build, lint, tidy};
+use crate::failures::Failures;
+use crate::{metadata::Metadata, packages, step, sysroot};
+use anyhow::Result;
+use std::time::Instant;
+
+/// Packages whose tests need the real machine and run after the firmware was built.
+const MACHINE_TESTS: &[&str] = &["qemu"];
+/// The whole appliance on the host.
+const SIMULATION: &[&str] = &["sim"];
+
+/// Options of `test`.
+#[derive(clap::Args)]
+pub struct Options {
+    /// Only these parts: tidy, lint, host, sim, machine. May be repeated.
+    #[arg(long, value_enum)]
+    only: Vec<Part>,
+}
+
+/// A part of the whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// Rules of the project.
+    Tidy,
+    /// Format, clippy, licences.
+    Lint,
+    /// Unit and property tests of all crates on the host.
+    Host,
+    /// The whole appliance on the host.
+    Sim,
+    /// The real image in the emulator.
+    Machine,
+}
+
+/// Runs every part, collects all failures and tells them at the end with the commands that repeat them.
+///
+/// # Errors
+/// When anything fails.
+pub fn run(options: &Options) -> Result<()> {
+    let start = Instant::now();
+    let chosen = |part| options.only.is_empty() || options.only.contains(&part);
+    super::kill_children_on_signals();
+    let mut failures = Failures::new();
+    let wanted: Vec<_> = packages::MACHINE.iter().chain(packages::PEERS).copied().collect();
+    packages::ensure(&wanted)?;
+    sysroot::ensure()?;
+    let members: Vec<String> = Metadata::read()?.members.into_iter().map(|member| member.name).collect();
+    let present = |names: &[&str]| members.iter().any(|member| names.contains(&member.as_str()));
+    if chosen(Part::Tidy) {
+        tidy::collect(&mut failures);
+    }
+    if chosen(Part::Host) {
+        step::headline("Tests on the host");
+        let others: Vec<&str> = [MACHINE_TESTS, SIMULATION].concat();
+        let mut arguments = vec!["--workspace"];
+        for name in others.iter().filter(|name| present(&[name])) {
+            arguments.extend(["--exclude", name]);
+        }
+        cargo_test("unit and property tests", &arguments, &mut failures);
+    }
+    if chosen(Part::Sim) && present(SIMULATION) {
+        step::headline("The appliance on the host");
+        cargo_test("simulation", &["--package", "sim"], &mut failures);
+    }
+    if chosen(Part::Machine) && present(MACHINE_TESTS) {
+        let mut built = false;
+        failures.attempt("building the firmware", "cargo xtask build", || {
+            build::run(&build::Options::quiet())?;
+            built = true;
+            Ok(())
+        });
+        if built {
+            step::headline("The real image in the emulator");
+            cargo_test("machine tests", &["--package", "qemu"], &mut failures);
+        }
+    }
+    if chosen(Part::Lint) {
+        lint::collect(false, &mut failures);
+    }
+    step::note(&format!("took {}", step::seconds(start.elapsed())));
+    failures.report("test")
+}
+
+/// One run of `cargo test`; compiled first, so that the time of the tests themselves shows.
+fn cargo_test(what: &str, arguments: &[&str], failures: &mut Failures) {
+    let repeat = format!("cargo test {}", arguments.join(" "));
+    failures.attempt(what, &repeat, || {
+        let mut compile = lint::host_cargo();
+        compile.arg("test").args(arguments).arg("--no-run");
+        step::run(&format!("compiling {what}"), &mut compile)?;
+        let mut cargo = lint::host_cargo();
+        // The documentation's examples are tests of the public interface; they run with the rest.
+        cargo.arg("test").args(arguments).arg("--no-fail-fast");
+        let finished = step::run_silently(what, &mut cargo)?;
+        let passed: u64 = finished.stdout.lines().filter_map(passed_in).sum();
+        step::note(&format!("{what}: {passed} passed in {}", step::seconds(finished.took)));
+        Ok(())
+    });
+}
+
+/// The count in `test result: ok. 12 passed; …`.
+fn passed_in(line: &str) -> Option<u64> {
+    line.strip_prefix("test result: ok. ")?.split(' ').next()?.parse().ok()
+}
