@@ -358,7 +358,7 @@ fn nearest(word: &str, candidates: impl Iterator<Item = &'static str>) -> Option
                 && candidate.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word));
             (if starts { 0 } else { distance(word, candidate) }, candidate)
         })
-        .filter(|(distance, candidate)| *distance <= 2 && *distance * 2 < candidate.len())
+        .filter(|(distance, candidate)| *distance <= 2 && *distance * 2 <= candidate.len())
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
 }
@@ -530,6 +530,9 @@ fn parse_identity(mut arguments: Arguments<'_>) -> Result<Parsed, Wrong<'_>> {
 
 fn parse_queue(mut arguments: Arguments<'_>) -> Result<Parsed, Wrong<'_>> {
     let Some(word) = arguments.optional() else { return Ok(Parsed::Run(Command::QueueList)) };
+    if is(word, "list") {
+        return arguments.end(Parsed::Run(Command::QueueList));
+    }
     let verbs = || COMMANDS.iter().filter(|e| e.words.first() == Some(&"queue") && e.words.len() == 2);
     let Some(usage) = verbs().find(|e| e.words.get(1).is_some_and(|verb| is(word, verb))) else {
         let near = nearest(word, verbs().filter_map(|e| e.words.get(1).copied()));

@@ -10,6 +10,7 @@ use crate::setup::Setup;
 use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::string::{String, ToString};
+use events::text::Escaped;
 use heapless::Vec;
 use limits::console::{COLUMNS, PASTE_BYTES_MAX, TYPE_AHEAD_BYTES_MAX};
 
@@ -47,6 +48,15 @@ struct Paste {
     /// Where the present line begins in `text`.
     line_start: usize,
     overflowed: bool,
+}
+
+impl Paste {
+    /// Too much was pasted: nothing of it will be used, but the line that ends it must still be found.
+    fn overflow(&mut self) {
+        self.overflowed = true;
+        self.text.clear();
+        self.line_start = 0;
+    }
 }
 
 /// Words that a command has at most before the last one; completion looks no further.
@@ -118,9 +128,7 @@ impl Console {
 
     fn hint(&mut self) {
         self.out.line("This appliance has not been set up and relays for nobody.");
-        self.out.line(
-            "Type `setup` and press Enter: a few questions, and it is ready. `help` lists all commands.",
-        );
+        self.out.line("Type `setup`: a few questions, and it is ready. `help` lists all commands.");
     }
 
     /// Sets the name in the prompt, from the next prompt on: the first label of `hostname`, with an asterisk while the
@@ -241,24 +249,27 @@ impl Console {
                 Some((question, default)) => {
                     let (number, of) = setup.position();
                     self.out.raw(b"\r\n");
-                    self.out.line(format_args!("{number}/{of}  {}", question.text));
-                    let shown: String = default.chars().take(DEFAULT_CHARS_MAX).collect();
-                    let cut = if shown.len() < default.len() { "~" } else { "" };
-                    self.prompt = format!("{} [{shown}{cut}]: ", question.name);
+                    for (at, line) in question.text.lines().enumerate() {
+                        if at == 0 {
+                            self.out.line(format_args!("{number}/{of}  {line}"));
+                        } else {
+                            self.out.line(format_args!("     {line}"));
+                        }
+                    }
+                    self.prompt = format!("{} [{}]: ", question.name, shown(default, DEFAULT_CHARS_MAX));
                 }
                 None => {
                     self.out.raw(b"\r\n");
                     for answer in setup.answers() {
-                        let shown: String = answer.value.chars().take(COLUMNS - 20).collect();
-                        let cut = if shown.len() < answer.value.len() { "~" } else { "" };
-                        self.out.line(format_args!("{:<18}{shown}{cut}", answer.name));
+                        let value = shown(&answer.value, COLUMNS - 20);
+                        self.out.line(format_args!("{:<18}{value}", answer.name));
                     }
                     self.prompt.push_str("Save this and put it in force? yes, no or back [yes]: ");
                 }
             },
         }
-        self.editor.touch();
-        self.editor.draw(&self.prompt, &mut self.out);
+        // The line is empty: nothing but the prompt, so that a program sees LF and the prompt.
+        self.out.raw(self.prompt.as_bytes());
     }
 
     fn run(&mut self, command: Command) {
@@ -415,17 +426,16 @@ impl Console {
                     self.out.raw(c.encode_utf8(&mut [0; 4]).as_bytes());
                 }
             }
-            Key::Char(_) => paste.overflowed = true,
+            Key::Char(_) => paste.overflow(),
             Key::Enter if paste.text.get(paste.line_start..).is_some_and(|line| line.trim() == ".") => {
                 paste.text.truncate(paste.line_start);
                 self.end_paste();
             }
             Key::Enter => {
-                if paste.text.len() < PASTE_BYTES_MAX {
-                    paste.text.push('\n');
-                } else {
-                    paste.overflowed = true;
+                if paste.text.len() >= PASTE_BYTES_MAX {
+                    paste.overflow();
                 }
+                paste.text.push('\n');
                 paste.line_start = paste.text.len();
                 self.out.raw(b"\r\n");
             }
@@ -540,4 +550,14 @@ impl Console {
             self.out.line(format_args!(" {usage:<USAGE_CHARS$} {summary}"));
         }
     }
+}
+
+/// The start of a value, printable, at most `chars` characters long; `~` stands for the rest.
+fn shown(value: &str, chars: usize) -> String {
+    let mut shown = Escaped(value.as_bytes()).to_string();
+    if shown.len() > chars {
+        shown.truncate(chars.saturating_sub(1));
+        shown.push('~');
+    }
+    shown
 }

@@ -9,7 +9,7 @@ use limits::console::SETUP_QUESTIONS_COUNT_MAX;
 pub struct Question {
     /// The setting that the answer goes to.
     pub name: &'static str,
-    /// The question, lines of at most 78 characters.
+    /// The question, lines of at most 74 characters.
     pub text: &'static str,
     /// What an answer looks like, where `none` will not do.
     pub example: Option<&'static str>,
@@ -35,14 +35,14 @@ pub const QUESTIONS: &[Question] = &[
     },
     Question {
         name: "relay-networks",
-        text: "Which machines may send mail through it? Their addresses with prefix length,\n\
-               as in `192.0.2.0/24` or `192.0.2.7/32`, with spaces between; `none` for nobody.",
+        text: "Which machines may send mail through it? Networks as in `192.0.2.0/24`,\n\
+               or `192.0.2.7/32` for one machine, with spaces between; `none` for nobody.",
         example: None,
     },
     Question {
         name: "next-hop",
         text: "Which server takes all mail that leaves? HOST or HOST:PORT.",
-        example: Some("mx.example.org"),
+        example: None,
     },
     Question {
         name: "without-identity",

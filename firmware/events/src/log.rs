@@ -210,6 +210,7 @@ fn mirror(at: Stamp, event: &Event<'_>) {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test ends in a panic")]
 mod tests {
     extern crate std;
     use super::*;

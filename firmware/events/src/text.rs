@@ -156,6 +156,7 @@ stored_as_octets!(Text, TEXT_BYTES_MAX);
 stored_as_octets!(Address, ADDRESS_BYTES_MAX);
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test ends in a panic")]
 mod tests {
     extern crate std;
     use super::*;

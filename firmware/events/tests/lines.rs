@@ -1,4 +1,5 @@
 //! One line of every event, compared with `lines.out`. `BLESS=1 cargo test -p events` writes the file anew.
+#![allow(clippy::unwrap_used, reason = "a test ends in a panic")]
 
 use core::net::IpAddr;
 use envelope::{EnhancedStatus, QueueId};

@@ -45,6 +45,7 @@ pub enum Network {
 
 /// Where the next hop is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::large_enum_variant, reason = "there is one next hop, and it needs no heap")]
 pub enum NextHopHost {
     /// To be resolved (A, AAAA; no MX).
     Name(HostName),

@@ -1,5 +1,6 @@
 //! What the operator types and reads. `dialogue.txt` has the lines, `dialogue.out` the answers;
 //! `BLESS=1 cargo test -p settings` writes the answers anew.
+#![allow(clippy::unwrap_used, reason = "a test ends in a panic")]
 
 use proptest::prelude::*;
 use settings::{NAMES, Problem, Settings, decode, encode};
