@@ -24,8 +24,8 @@ pub enum LogError {
     NoFreeBlock,
 }
 
-/// Where a record is: block and directory unit. Valid until the block is erased.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// Where a record is: block and directory unit. Valid until the block is erased. The default names no record.
+#[derive(Default, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Location(u32);
 
 impl Location {
@@ -166,6 +166,12 @@ impl Scan {
     #[must_use]
     pub const fn damaged(&self) -> u32 {
         self.damaged
+    }
+
+    /// Whether the block still holds the records that the walk began with.
+    #[must_use]
+    pub fn is_current<F: NorFlash>(&self, log: &Log<F>) -> bool {
+        log.sequence(self.block) == Some(self.sequence)
     }
 
     /// The block that is walked.
@@ -390,6 +396,12 @@ impl<F: NorFlash> Log<F> {
         self.head.is_some() && self.next_unit + needed <= self.low_unit
     }
 
+    /// Where the next record that fits will be.
+    #[must_use]
+    pub fn next_location(&self) -> Option<Location> {
+        self.head.map(|head| Location::new(head, self.next_unit))
+    }
+
     /// Takes the units of a record. They stay taken whatever happens to the programs that follow.
     fn take(&mut self, len: u32, anchor: bool) -> Result<(u16, u32, u32), LogError> {
         let head = self.head.ok_or(LogError::HeadFull)?;
@@ -504,6 +516,12 @@ impl<F: NorFlash> Log<F> {
     pub async fn kill(&mut self, at: Location, how: u8) -> Result<(), LogError> {
         let salt = self.sequence(at.block()).ok_or(LogError::Program)?;
         let address = self.address(at.block(), at.unit() + 1);
+        let mut present = [0; UNIT];
+        read(&mut self.flash, address, &mut present).await?;
+        if !format::is_blank(&present) {
+            // An earlier attempt that was dropped half-way; any programmed bit is enough.
+            return Ok(());
+        }
         let mark = format::killed_mark(how, salt);
         program(&mut self.flash, &mut self.programmed, address, &mark).await.inspect_err(|_| {
             if let Some(block) = self.blocks.get_mut(usize::from(at.block())) {

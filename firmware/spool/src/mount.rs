@@ -1,0 +1,191 @@
+//! From flash to index.
+
+use alloc::vec::Vec;
+use core::cell::RefCell;
+
+use embassy_futures::yield_now;
+use embassy_sync::mutex::Mutex;
+use embedded_storage_async::nor_flash::NorFlash;
+use envelope::QueueId;
+use flash_log::{Entry, Log, LogError};
+
+use crate::index::{Geometry, Index, Message, NONE, Status, key};
+use crate::record::{COMMIT, CONTENT, PREFIX_BYTES, Prefix, RECIPE, RECIPIENTS, STATE, StatePage};
+use crate::types::{MessageState, MountReport, SpoolError};
+use crate::{Inner, LOG_KIND, Spool, flash_error};
+
+/// How a killed anchor ended, beyond the values of `Removal`.
+pub(crate) const MOVED: u8 = 0x80;
+
+impl<F: NorFlash> Spool<F> {
+    /// Mounts the queue. Blank or foreign flash becomes an empty queue; any content gives a defined state.
+    /// Reads directories, the first octets of every commit record and the state pages; content is checked when
+    /// it is read. Writes nothing, except that it finishes a move of cleaning that a power cut interrupted.
+    ///
+    /// # Errors
+    /// [`SpoolError::Flash`] if the device cannot be read or its geometry is unusable.
+    pub async fn mount(flash: F) -> Result<(Self, MountReport), SpoolError> {
+        let (log, found) = Log::mount(flash, LOG_KIND).await.map_err(flash_error)?;
+        let mut report = MountReport {
+            blocks_in_use: found.blocks_in_use,
+            blocks_unformatted: found.blocks_unformatted,
+            blocks_retired: found.blocks_retired,
+            erases_interrupted: found.erases_interrupted,
+            ..MountReport::default()
+        };
+        let mut mount = Mounting { index: Index::new(Geometry::new(log.block_room())), log };
+        let blocks = mount.log.blocks_in_order();
+        mount.find_messages(&blocks, &mut report).await.map_err(flash_error)?;
+        mount.find_records(&blocks, &mut report).await.map_err(flash_error)?;
+        for place in mount.index.places() {
+            mount.complete(usize::from(place)).await.map_err(flash_error)?;
+            let message = &mount.index.messages[usize::from(place)];
+            report.messages += 1;
+            report.messages_damaged += u32::from(message.state() == Some(MessageState::Damaged));
+        }
+        let Mounting { log, mut index } = mount;
+        index.capacity = index.geometry.capacity(log.usable_blocks());
+        index.raise_next_id(log.owner_floor());
+        let inner = Inner { log, cleaning: None, in_doubt: None, moved: 0, stuck: Vec::new() };
+        Ok((Self { inner: Mutex::new(inner), index: RefCell::new(index) }, report))
+    }
+}
+
+struct Mounting<F> {
+    log: Log<F>,
+    index: Index,
+}
+
+impl<F: NorFlash> Mounting<F> {
+    /// First pass: the commit records that are not killed.
+    async fn find_messages(&mut self, blocks: &[u16], report: &mut MountReport) -> Result<(), LogError> {
+        for block in blocks {
+            let Some(mut scan) = self.log.scan(*block) else { continue };
+            while let Some(entry) = self.log.next(&mut scan).await? {
+                report.records += 1;
+                self.index.raise_next_id(entry.record.owner);
+                if entry.record.kind == COMMIT && entry.record.anchor && !entry.killed {
+                    self.found_commit(&entry, report).await?;
+                }
+            }
+            report.slots_damaged += scan.damaged();
+            yield_now().await;
+        }
+        Ok(())
+    }
+
+    async fn found_commit(&mut self, entry: &Entry, report: &mut MountReport) -> Result<(), LogError> {
+        let id = QueueId(entry.record.owner);
+        if let Some(place) = self.index.find(id) {
+            // Cleaning copied the record, and the power failed before it killed the older one.
+            let older = self.index.messages[place].anchor;
+            self.index.set_anchor(place, entry);
+            match self.log.kill(older, MOVED).await {
+                Ok(()) | Err(LogError::Program) => {}
+                Err(error) => return Err(error),
+            }
+            return Ok(());
+        }
+        match self.index.insert(Message::new(id, Status::Stored(MessageState::Queued))) {
+            Some(place) => self.index.set_anchor(place, entry),
+            None => report.beyond_index += 1,
+        }
+        Ok(())
+    }
+
+    /// Second pass: the other records of messages that exist.
+    async fn find_records(&mut self, blocks: &[u16], report: &mut MountReport) -> Result<(), LogError> {
+        for block in blocks {
+            let Some(mut scan) = self.log.scan(*block) else { continue };
+            while let Some(entry) = self.log.next(&mut scan).await? {
+                let Some(place) = self.index.find(QueueId(entry.record.owner)) else { continue };
+                let kept = match entry.record.kind {
+                    CONTENT => self.index.push_content(place, &entry),
+                    RECIPIENTS | STATE | RECIPE => self.index.put_other(place, &entry),
+                    _ => true,
+                };
+                report.beyond_index += u32::from(!kept);
+            }
+            yield_now().await;
+        }
+        Ok(())
+    }
+
+    /// Third: what the records of a message say about it.
+    async fn complete(&mut self, place: usize) -> Result<(), LogError> {
+        let mut bytes = [0; PREFIX_BYTES];
+        let message = self.index.messages[place];
+        let read = self.log.read_at(message.anchor.block(), message.anchor_start, 0, &mut bytes).await;
+        let prefix = match read {
+            Ok(()) => Prefix::decode(&bytes).filter(|prefix| prefix.chunk_bytes > 0),
+            Err(error) => return Err(error),
+        };
+        let mut whole = self.index.sort_content(place);
+        if let Some(prefix) = prefix {
+            let message = &mut self.index.messages[place];
+            message.class = prefix.class;
+            message.size = prefix.size;
+            message.chunk_bytes = prefix.chunk_bytes;
+            message.tail_at = prefix.tail_at;
+            message.time = prefix.time;
+            message.next_try = prefix.next_try;
+            message.recipients = prefix.recipients;
+            message.open = prefix.recipients;
+            let last = u32::from(prefix.tail_at == 0 && prefix.size > 0);
+            whole &= message.content_count == message.full_chunks() + last;
+            let tail_end = u64::from(prefix.tail_at)
+                + u64::from(prefix.size - message.full_chunks() * prefix.chunk_bytes);
+            let units = u64::from(message.anchor_units.saturating_sub(2));
+            whole &= prefix.tail_at == 0 || tail_end.div_ceil(32) <= units;
+            for page in 1..message.pages() {
+                whole &= self.index.other(place, key(RECIPIENTS, page)).is_some();
+            }
+            self.read_states(place).await?;
+        }
+        if prefix.is_none() || !whole {
+            self.index.messages[place].status = Status::Stored(MessageState::Damaged);
+        }
+        self.index.settle(place);
+        Ok(())
+    }
+
+    async fn read_states(&mut self, place: usize) -> Result<(), LogError> {
+        let mut record = self.index.messages[place].others;
+        let mut payload = Vec::new();
+        while record != NONE {
+            let found = self.index.records[record as usize];
+            record = found.next;
+            if found.key >> 24 != u32::from(STATE) {
+                continue;
+            }
+            let page_number = found.key & 0x00ff_ffff;
+            let recipients = self.index.messages[place].page_recipients(page_number);
+            let page = match self.log.entry(found.at).await? {
+                Some(entry) => {
+                    payload.clear();
+                    payload.resize(entry.len as usize, 0);
+                    self.log.read(&entry, 0, &mut payload).await?;
+                    Log::<F>::matches(&entry, &payload)
+                        .then(|| StatePage::decode(&payload, recipients))
+                        .flatten()
+                }
+                None => None,
+            };
+            let message = &mut self.index.messages[place];
+            let Some(page) = page else {
+                // Who was delivered is not known any more: the operator decides.
+                message.status = Status::Stored(MessageState::Held);
+                continue;
+            };
+            message.open = message.open.saturating_sub(recipients as u16 - page.open());
+            if page_number == 0 {
+                message.attempts = page.attempts;
+                message.next_try = page.next_try;
+                if page.held {
+                    message.status = Status::Stored(MessageState::Held);
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,400 @@
+//! Payloads of the records octet by octet, as pure functions. The crate doc is the specification.
+
+use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use flash_log::checksum;
+use heapless::String;
+use limits::smtp::{DOMAIN_BYTES_MAX, MAILBOX_BYTES_MAX};
+use limits::spool::{
+    FACTS_BYTES_MAX, PAGE_RECIPIENTS_COUNT, REASON_BYTES_MAX, RECIPIENT_EXTRA_BYTES_MAX,
+    SENDER_EXTRA_BYTES_MAX, STATUS_TEXT_BYTES_MAX,
+};
+
+use crate::types::{Arrival, Class, NewRecipient, Protocol, RecipientState, SpoolError, Status};
+
+/// Kinds of records in the log of the spool.
+pub(crate) const COMMIT: u8 = 1;
+pub(crate) const CONTENT: u8 = 2;
+pub(crate) const RECIPIENTS: u8 = 3;
+pub(crate) const STATE: u8 = 4;
+pub(crate) const RECIPE: u8 = 5;
+
+/// Octets of the fixed part of a commit record.
+pub(crate) const PREFIX_BYTES: usize = 72;
+const PREFIX_SUMMED: usize = 68;
+const VERSION: u8 = 1;
+const TIME_UNKNOWN: u64 = u64::MAX;
+
+/// Octets of an envelope without recipients at most.
+pub(crate) const ENVELOPE_BYTES_MAX: usize =
+    PREFIX_BYTES + MAILBOX_BYTES_MAX + DOMAIN_BYTES_MAX + SENDER_EXTRA_BYTES_MAX + FACTS_BYTES_MAX;
+
+/// Octets of the fixed part of a state page.
+const STATE_HEADER_BYTES: usize = 22;
+
+/// Octets of a state page with `recipients` recipients at most.
+pub(crate) const fn state_bytes_max(recipients: usize) -> usize {
+    STATE_HEADER_BYTES + REASON_BYTES_MAX + recipients * (4 + STATUS_TEXT_BYTES_MAX)
+}
+
+/// A reader over octets that came from flash: every access is checked.
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
+        let (head, rest) = self.0.split_at_checked(count)?;
+        self.0 = rest;
+        Some(head)
+    }
+
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        self.take(N)?.try_into().ok()
+    }
+
+    fn u8(&mut self) -> Option<u8> {
+        self.array::<1>().map(|[byte]| byte)
+    }
+
+    fn u16(&mut self) -> Option<u16> {
+        self.array().map(u16::from_le_bytes)
+    }
+
+    fn u32(&mut self) -> Option<u32> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    fn u64(&mut self) -> Option<u64> {
+        self.array().map(u64::from_le_bytes)
+    }
+
+    fn text<const N: usize>(&mut self, count: usize) -> Option<String<N>> {
+        String::try_from(core::str::from_utf8(self.take(count)?).ok()?).ok()
+    }
+}
+
+/// The fixed part of a commit record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Prefix {
+    pub class: Class,
+    pub protocol: Protocol,
+    pub peer: Option<IpAddr>,
+    pub size: u32,
+    pub time: Option<u64>,
+    pub chunk_bytes: u32,
+    pub recipients: u16,
+    pub sender_len: u16,
+    pub helo_len: u16,
+    pub extra_len: u16,
+    pub facts_len: u16,
+    pub page_len: u32,
+    /// Offset of the last piece of content in the payload; 0 if it has a record of its own.
+    pub tail_at: u32,
+    pub next_try: u64,
+    pub envelope_crc: u32,
+}
+
+impl Prefix {
+    pub(crate) fn encode(&self) -> [u8; PREFIX_BYTES] {
+        let mut out = [0; PREFIX_BYTES];
+        out[0] = VERSION;
+        out[1] = u8::from(self.class == Class::Report);
+        out[2] = match self.protocol {
+            Protocol::Smtp => 0,
+            Protocol::Esmtp => 1,
+            Protocol::Esmtps => 2,
+            Protocol::Local => 3,
+        };
+        match self.peer {
+            None => {}
+            Some(IpAddr::V4(v4)) => {
+                out[3] = 4;
+                out[16..20].copy_from_slice(&v4.octets());
+            }
+            Some(IpAddr::V6(v6)) => {
+                out[3] = 6;
+                out[16..32].copy_from_slice(&v6.octets());
+            }
+        }
+        out[4..8].copy_from_slice(&self.size.to_le_bytes());
+        out[8..16].copy_from_slice(&self.time.unwrap_or(TIME_UNKNOWN).to_le_bytes());
+        out[32..36].copy_from_slice(&self.chunk_bytes.to_le_bytes());
+        out[36..38].copy_from_slice(&self.recipients.to_le_bytes());
+        out[38..40].copy_from_slice(&self.sender_len.to_le_bytes());
+        out[40..42].copy_from_slice(&self.helo_len.to_le_bytes());
+        out[42..44].copy_from_slice(&self.extra_len.to_le_bytes());
+        out[44..46].copy_from_slice(&self.facts_len.to_le_bytes());
+        out[48..52].copy_from_slice(&self.page_len.to_le_bytes());
+        out[52..56].copy_from_slice(&self.tail_at.to_le_bytes());
+        out[56..64].copy_from_slice(&self.next_try.to_le_bytes());
+        out[64..68].copy_from_slice(&self.envelope_crc.to_le_bytes());
+        let crc = checksum(&out[..PREFIX_SUMMED]).to_le_bytes();
+        out[PREFIX_SUMMED..].copy_from_slice(&crc);
+        out
+    }
+
+    pub(crate) fn decode(bytes: &[u8; PREFIX_BYTES]) -> Option<Self> {
+        let mut reader = Reader(bytes);
+        let [version, class, protocol, peer] = reader.array()?;
+        let size = reader.u32()?;
+        let time = reader.u64()?;
+        let address: [u8; 16] = reader.array()?;
+        let [a, b, c, d, ..] = address;
+        let prefix = Self {
+            class: if class == 1 { Class::Report } else { Class::Mail },
+            protocol: match protocol {
+                0 => Protocol::Smtp,
+                1 => Protocol::Esmtp,
+                2 => Protocol::Esmtps,
+                _ => Protocol::Local,
+            },
+            peer: match peer {
+                4 => Some(IpAddr::V4(Ipv4Addr::new(a, b, c, d))),
+                6 => Some(IpAddr::V6(Ipv6Addr::from(address))),
+                _ => None,
+            },
+            size,
+            time: (time != TIME_UNKNOWN).then_some(time),
+            chunk_bytes: reader.u32()?,
+            recipients: reader.u16()?,
+            sender_len: reader.u16()?,
+            helo_len: reader.u16()?,
+            extra_len: reader.u16()?,
+            facts_len: {
+                let len = reader.u16()?;
+                reader.u16()?;
+                len
+            },
+            page_len: reader.u32()?,
+            tail_at: reader.u32()?,
+            next_try: reader.u64()?,
+            envelope_crc: reader.u32()?,
+        };
+        (version == VERSION && reader.u32()? == checksum(&bytes[..PREFIX_SUMMED])).then_some(prefix)
+    }
+
+    /// Octets of the envelope behind the prefix.
+    pub(crate) fn envelope_len(&self) -> u32 {
+        let fixed = [self.sender_len, self.helo_len, self.extra_len, self.facts_len];
+        fixed.into_iter().map(u32::from).sum::<u32>().saturating_add(self.page_len)
+    }
+
+    /// Offset of the facts behind the prefix, and of the first page of recipients.
+    pub(crate) fn facts_at(&self) -> (usize, usize) {
+        let facts = usize::from(self.sender_len) + usize::from(self.helo_len) + usize::from(self.extra_len);
+        (facts, facts + usize::from(self.facts_len))
+    }
+}
+
+fn len16(bytes: &[u8], max: usize) -> Result<u16, SpoolError> {
+    if bytes.len() > max {
+        return Err(SpoolError::TooLong);
+    }
+    u16::try_from(bytes.len()).map_err(|_| SpoolError::TooLong)
+}
+
+/// Makes the envelope part of a commit record: prefix, strings, first page.
+pub(crate) fn envelope(
+    arrival: &Arrival<'_>,
+    class: Class,
+    size: u32,
+    chunk_bytes: u32,
+    recipients: u16,
+    page: &[u8],
+) -> Result<(Prefix, Vec<u8>), SpoolError> {
+    let mut prefix = Prefix {
+        class,
+        protocol: arrival.protocol,
+        peer: arrival.peer,
+        size,
+        time: arrival.time,
+        chunk_bytes,
+        recipients,
+        sender_len: len16(arrival.sender.as_bytes(), MAILBOX_BYTES_MAX)?,
+        helo_len: len16(arrival.helo.as_bytes(), DOMAIN_BYTES_MAX)?,
+        extra_len: len16(arrival.sender_extra, SENDER_EXTRA_BYTES_MAX)?,
+        facts_len: len16(arrival.facts, FACTS_BYTES_MAX)?,
+        page_len: u32::try_from(page.len()).map_err(|_| SpoolError::TooLong)?,
+        tail_at: 0,
+        next_try: arrival.next_try,
+        envelope_crc: 0,
+    };
+    let mut out = Vec::with_capacity(PREFIX_BYTES + prefix.envelope_len() as usize + 32);
+    out.resize(PREFIX_BYTES, 0);
+    out.extend_from_slice(arrival.sender.as_bytes());
+    out.extend_from_slice(arrival.helo.as_bytes());
+    out.extend_from_slice(arrival.sender_extra);
+    out.extend_from_slice(arrival.facts);
+    out.extend_from_slice(page);
+    prefix.envelope_crc = checksum(&out[PREFIX_BYTES..]);
+    Ok((prefix, out))
+}
+
+/// Strings of an envelope: sender, HELO, sender extra.
+pub(crate) type Strings =
+    (String<MAILBOX_BYTES_MAX>, String<DOMAIN_BYTES_MAX>, heapless::Vec<u8, SENDER_EXTRA_BYTES_MAX>);
+
+/// Splits the envelope behind `prefix`.
+pub(crate) fn strings(prefix: &Prefix, envelope: &[u8]) -> Option<Strings> {
+    let mut reader = Reader(envelope);
+    Some((
+        reader.text(prefix.sender_len.into())?,
+        reader.text(prefix.helo_len.into())?,
+        heapless::Vec::from_slice(reader.take(prefix.extra_len.into())?).ok()?,
+    ))
+}
+
+/// Appends a recipient to a page.
+pub(crate) fn put_recipient(page: &mut Vec<u8>, recipient: &NewRecipient<'_>) -> Result<(), SpoolError> {
+    let address = len16(recipient.address.as_bytes(), MAILBOX_BYTES_MAX)?;
+    let extra = len16(recipient.extra, RECIPIENT_EXTRA_BYTES_MAX)?;
+    page.extend_from_slice(&address.to_le_bytes());
+    page.extend_from_slice(&extra.to_le_bytes());
+    page.extend_from_slice(recipient.address.as_bytes());
+    page.extend_from_slice(recipient.extra);
+    Ok(())
+}
+
+/// Address and extra of one recipient.
+pub(crate) type StoredRecipient = (String<MAILBOX_BYTES_MAX>, heapless::Vec<u8, RECIPIENT_EXTRA_BYTES_MAX>);
+
+/// The recipients of a page.
+pub(crate) fn page_recipients(page: &[u8]) -> impl Iterator<Item = Option<StoredRecipient>> {
+    let mut reader = Reader(page);
+    core::iter::from_fn(move || {
+        (!reader.0.is_empty()).then(|| {
+            let address = reader.u16()?.into();
+            let extra = reader.u16()?.into();
+            let address = reader.text(address)?;
+            Some((address, heapless::Vec::from_slice(reader.take(extra)?).ok()?))
+        })
+    })
+}
+
+/// The states of one page of recipients; page 0 also holds the state of the message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct StatePage {
+    pub held: bool,
+    pub attempts: u16,
+    pub next_try: u64,
+    pub reason: String<REASON_BYTES_MAX>,
+    pub states: heapless::Vec<RecipientState, PAGE_RECIPIENTS_COUNT>,
+}
+
+impl StatePage {
+    /// The page of recipients of which nothing has been recorded.
+    pub(crate) fn fresh(recipients: usize, next_try: u64) -> Self {
+        let states = (0..recipients.min(PAGE_RECIPIENTS_COUNT)).map(|_| RecipientState::Pending).collect();
+        Self { held: false, attempts: 0, next_try, reason: String::new(), states }
+    }
+
+    pub(crate) fn open(&self) -> u16 {
+        self.states.iter().filter(|state| state.is_open()).count() as u16
+    }
+
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(state_bytes_max(self.states.len()));
+        out.push(VERSION);
+        out.push(u8::from(self.held));
+        out.extend_from_slice(&self.attempts.to_le_bytes());
+        out.extend_from_slice(&self.next_try.to_le_bytes());
+        // Room for the moment of the last attempt, in the clock of the caller.
+        out.extend_from_slice(&[0; 8]);
+        out.push(self.reason.len() as u8);
+        out.push(self.states.len() as u8);
+        out.extend_from_slice(self.reason.as_bytes());
+        for state in &self.states {
+            let (tag, status) = match state {
+                RecipientState::Pending => (0, None),
+                RecipientState::Delivered => (1, None),
+                RecipientState::Deferred(status) => (2, Some(status)),
+                RecipientState::Failed(status) => (3, Some(status)),
+            };
+            out.push(tag);
+            if let Some(status) = status {
+                out.extend_from_slice(&status.code.to_le_bytes());
+                out.push(status.text.len() as u8);
+                out.extend_from_slice(status.text.as_bytes());
+            }
+        }
+        out
+    }
+
+    /// `recipients` is the number that the page must have.
+    pub(crate) fn decode(bytes: &[u8], recipients: usize) -> Option<Self> {
+        let mut reader = Reader(bytes);
+        let [version, held] = reader.array()?;
+        let attempts = reader.u16()?;
+        let next_try = reader.u64()?;
+        reader.u64()?;
+        let reason = reader.u8()?.into();
+        let count = usize::from(reader.u8()?);
+        let reason = reader.text(reason)?;
+        let mut states = heapless::Vec::new();
+        for _ in 0..count {
+            let tag = reader.u8()?;
+            let status = |reader: &mut Reader<'_>| {
+                let code = reader.u16()?;
+                let len = reader.u8()?.into();
+                Some(Status { code, text: reader.text(len)? })
+            };
+            let state = match tag {
+                0 => RecipientState::Pending,
+                1 => RecipientState::Delivered,
+                2 => RecipientState::Deferred(status(&mut reader)?),
+                3 => RecipientState::Failed(status(&mut reader)?),
+                _ => return None,
+            };
+            states.push(state).ok()?;
+        }
+        let page = Self { held: held != 0, attempts, next_try, reason, states };
+        (version == VERSION && count == recipients).then_some(page)
+    }
+}
+
+limits::const_assert!(STATUS_TEXT_BYTES_MAX <= u8::MAX as usize && REASON_BYTES_MAX <= u8::MAX as usize);
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prefix_reads_back_and_a_flipped_bit_is_noticed() {
+        let arrival = Arrival {
+            sender: "a@example.org",
+            peer: Some("2001:db8::7".parse().unwrap()),
+            helo: "mail.example.org",
+            time: Some(5),
+            facts: &[1, 2, 3],
+            next_try: 99,
+            ..Arrival::default()
+        };
+        let (mut prefix, _) = envelope(&arrival, Class::Report, 70_000, 16_320, 3, &[9; 40]).unwrap();
+        prefix.tail_at = 512;
+        let bytes = prefix.encode();
+        assert_eq!(Prefix::decode(&bytes), Some(prefix));
+        for bit in 0..PREFIX_BYTES * 8 {
+            let mut flipped = bytes;
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(Prefix::decode(&flipped), None);
+        }
+    }
+
+    #[test]
+    fn state_page_reads_back_and_any_cut_of_it_is_refused() {
+        let mut page = StatePage::fresh(4, 7);
+        page.states[1] = RecipientState::Delivered;
+        page.states[2] = RecipientState::Deferred(Status::new(451, "4.7.1 greylisted"));
+        page.states[3] = RecipientState::Failed(Status::new(550, &"x".repeat(500)));
+        page.reason = String::try_from("connection refused").unwrap();
+        let bytes = page.encode();
+        assert!(bytes.len() <= state_bytes_max(4));
+        assert_eq!(page.open(), 2);
+        assert_eq!(StatePage::decode(&bytes, 4), Some(page));
+        assert_eq!(StatePage::decode(&bytes, 5), None);
+        for end in 0..bytes.len() {
+            assert_eq!(StatePage::decode(&bytes[..end], 4), None);
+        }
+    }
+}
