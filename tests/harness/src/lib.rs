@@ -7,6 +7,7 @@
 //! - [`smtp_client`]: a client that sends whatever a test wants,
 //! - [`misbehave`]: the malformed sessions over TCP,
 //! - [`operator`]: the operator who sets it up and asks it how it is,
+//! - [`receiver`]: a real mail server on this machine that receives,
 //! - [`sink`]: a next hop that remembers, and fails when told to,
 //! - [`ca`], [`verify`]: a throw-away certification authority, and the judge of signed messages,
 //! - [`message`], [`mime`], [`rng`]: messages to send, and reading them back.
@@ -22,6 +23,7 @@ pub mod mime;
 pub mod misbehave;
 pub mod operator;
 pub mod process;
+pub mod receiver;
 pub mod rng;
 pub mod sink;
 pub mod smtp_client;
