@@ -100,8 +100,8 @@ pub const COMMANDS: &[Entry] = &[
         &["queue", "release"],
         "ID|all",
         "let held messages go",
-        "A message that was held because its sender has no identity is passed on\n\
-         unsigned.",
+        "They are decided anew, by the settings and identities of now: give a sender\n\
+         without identity one first, or `set without-identity pass`.",
     ),
     entry(
         &["queue", "remove"],
