@@ -369,7 +369,9 @@ impl<B: Bus, T: Timer, const BLOCK: usize> ReadNorFlash for CfiFlash<B, T, BLOCK
             at += count as u32;
         }
         let (middle, tail) = rest.split_at_mut(rest.len() / 4 * 4);
-        self.bus.copy(at, middle);
+        if !middle.is_empty() {
+            self.bus.copy(at, middle);
+        }
         if !tail.is_empty() {
             let word = self.bus.read(at + middle.len() as u32).to_le_bytes();
             tail.copy_from_slice(&word[..tail.len()]);

@@ -1,7 +1,7 @@
 //! What happens when nothing else can: exceptions and panics are printed by polling, then the machine restarts.
 
 use crate::memory_map::UART_BASE;
-use crate::psci;
+use crate::psci::{self, StartCause};
 use core::fmt::{self, Write};
 use core::ptr;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -39,22 +39,22 @@ static FAULTED: AtomicBool = AtomicBool::new(false);
 fn enter() -> Polled {
     aarch32_cpu::asm::irq_disable();
     if FAULTED.swap(true, Ordering::Relaxed) {
-        psci::reset();
+        psci::reset(StartCause::Fault);
     }
     Polled
 }
 
-fn leave() -> ! {
+fn leave(cause: StartCause) -> ! {
     // SAFETY: reading the flag register of the mapped PL011 has no effect.
     while unsafe { ptr::read_volatile((UART_BASE as *const u32).byte_add(0x18)) } & (1 << 3) != 0 {}
-    psci::reset()
+    psci::reset(cause)
 }
 
 #[panic_handler]
 fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
     let mut out = enter();
     let _ = writeln!(out, "\n*** {info}\n*** restarting");
-    leave()
+    leave(StartCause::Panic)
 }
 
 /// The registers of the interrupted program, as the trampolines below store them.
@@ -152,5 +152,5 @@ extern "C" fn _fault_report(frame: &Frame) -> ! {
     }
     let _ = writeln!(out, "sp  {:08x} lr  {:08x} pc  {:08x}", frame.sp, frame.lr, frame.pc);
     let _ = writeln!(out, "*** restarting");
-    leave()
+    leave(StartCause::Fault)
 }

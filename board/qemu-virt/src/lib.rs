@@ -48,16 +48,17 @@ mod machine {
         /// Brings the machine up, in the order of `hw-docs/boot.md`. Called once, by the start-up code.
         pub(crate) fn bring_up() -> Self {
             // SAFETY: nothing has written to the start of RAM: the image lies behind it.
-            let ram_bytes = unsafe { dtb::ram_bytes() };
+            let found = unsafe { dtb::read() };
             let needed = memory::image_end() - memory_map::RAM_BASE;
             // Without a device tree the firmware takes what it cannot do without.
-            let ram_bytes = ram_bytes.unwrap_or(needed.next_multiple_of(1 << 20));
+            let ram_bytes = found.ram().unwrap_or(needed.next_multiple_of(1 << 20));
             assert!(ram_bytes >= needed, "this machine has {ram_bytes} octets of RAM, {needed} are needed");
             // SAFETY: start-up: once, interrupts masked, MMU off, heap unused.
             unsafe {
                 mmu::enable(ram_bytes);
                 memory::init();
             }
+            psci::init();
             memory::set_ram_bytes(ram_bytes);
             interrupts::init();
             time::init();
@@ -75,7 +76,7 @@ mod machine {
                 console_output,
                 network: virtio::net::init(),
                 flash: flash::init(),
-                tpm: tpm::init(),
+                tpm: tpm::init(found.tpm),
             }
         }
     }
@@ -124,7 +125,7 @@ pub use {
     log::log_frames_dropped,
     machine::Board,
     memory::{MemoryUse, memory_use},
-    psci::Power,
+    psci::{Power, StartCause, start_cause},
     rtc::WallClock,
     start::run,
     time::Timer,

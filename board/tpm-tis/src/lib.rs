@@ -145,10 +145,11 @@ impl<B: Bus, T: Timer> TpmTis<B, T> {
 
     async fn take_locality(&mut self) -> Result<(), TpmTransportError> {
         const OURS: u8 = access::VALID | access::ACTIVE;
+        // An empty slot reads as all ones, which looks like an active locality.
+        self.id()?;
         if self.bus.read_u8(register::ACCESS) & OURS == OURS {
             return Ok(());
         }
-        self.id()?;
         // Interface capability, data transfer size (PTP table 19): 00 means single octets only.
         self.wide = self.bus.read_u32(register::CAPABILITY) >> 9 & 0b11 != 0;
         self.bus.write_u8(register::ACCESS, access::REQUEST);

@@ -1,23 +1,88 @@
-//! The IP stack: one interface, buffers for every session.
+//! The IP stack: one interface, its configuration, and sockets as the product's streams.
 
+use core::net::{IpAddr, SocketAddr};
 use embassy_executor::Spawner;
-use embassy_net::{Config, DhcpConfig, Runner, Stack, StackResources};
-use platform::Entropy as _;
+use embassy_futures::select::{Either, select};
+use embassy_net::dns::{self, DnsQueryType};
+use embassy_net::tcp::{self, TcpSocket};
+use embassy_net::{
+    Config, ConfigV4, DhcpConfig, HardwareAddress, IpAddress, IpEndpoint, Ipv4Cidr, Runner, Stack,
+    StackResources, StaticConfigV4,
+};
+use embassy_time::{Duration, Timer};
+use embedded_io_async::{ErrorType, Read, Write};
+use heapless::Vec;
+use limits::net::{
+    CLOSE_WAIT_MS, DEAD_PEER_S, INBOUND_RECEIVE_BYTES, INBOUND_SEND_BYTES, KEEP_ALIVE_S,
+    OUTBOUND_RECEIVE_BYTES, OUTBOUND_SEND_BYTES, SMTP_PORT, SOCKETS_COUNT,
+};
+use limits::relay::{SESSIONS_IN_COUNT_MAX, SESSIONS_OUT_COUNT_MAX};
+use platform::{ConnectError, Entropy as _, ResolveError, StreamError};
 use qemu_virt::{Entropy, NetworkDevice};
-use static_cell::StaticCell;
+use relay::NetworkState;
+use settings::{Network, Settings};
+use static_cell::{ConstStaticCell, StaticCell};
 
-const SOCKETS: usize = 100;
-static RESOURCES: StaticCell<StackResources<SOCKETS>> = StaticCell::new();
+static RESOURCES: StaticCell<StackResources<SOCKETS_COUNT>> = StaticCell::new();
 
-/// Starts the stack.
-pub fn start(spawner: Spawner, device: NetworkDevice, entropy: Entropy) -> Stack<'static> {
-    let mut seed = [0; 8];
-    entropy.fill(&mut seed);
-    let config = Config::dhcpv4(DhcpConfig::default());
-    let (stack, runner) =
-        embassy_net::new(device, config, RESOURCES.init(StackResources::new()), u64::from_le_bytes(seed));
-    spawner.spawn(run(runner).expect("spawned once"));
-    stack
+/// The stack behind the interface; a machine without one has none, and then nothing can be reached.
+#[derive(Clone, Copy)]
+pub struct Link(Option<Stack<'static>>);
+
+impl Link {
+    /// Starts the stack without an address; [`Link::apply`] gives it one.
+    pub fn start(spawner: Spawner, device: Option<NetworkDevice>, entropy: Entropy) -> Self {
+        let Some(device) = device else { return Self(None) };
+        let mut seed = [0; 8];
+        entropy.fill(&mut seed);
+        let resources = RESOURCES.init(StackResources::new());
+        let (stack, runner) =
+            embassy_net::new(device, Config::default(), resources, u64::from_le_bytes(seed));
+        spawner.spawn(run(runner).expect("one network task"));
+        Self(Some(stack))
+    }
+
+    /// Puts the network settings in force. Connections from an address that is given up end.
+    pub fn apply(self, settings: &Settings) {
+        let Some(stack) = self.0 else { return };
+        stack.set_config_v4(match settings.network {
+            Network::Dhcp => {
+                let mut config = DhcpConfig::default();
+                // Only a name that somebody chose is worth telling; the option holds 32 octets.
+                config.hostname = settings.hostname.as_ref().and_then(|_| settings.hostname().parse().ok());
+                ConfigV4::Dhcp(config)
+            }
+            Network::Static { address, prefix, gateway } => {
+                let servers = settings.dns_servers.iter().filter_map(|server| match server {
+                    IpAddr::V4(server) => Some(*server),
+                    IpAddr::V6(_) => None,
+                });
+                ConfigV4::Static(StaticConfigV4 {
+                    address: Ipv4Cidr::new(address, prefix),
+                    gateway,
+                    dns_servers: servers.collect(),
+                })
+            }
+        });
+    }
+
+    /// The network as it is now.
+    pub fn state(self) -> NetworkState {
+        let mut state = NetworkState::default();
+        let Some(stack) = self.0 else { return state };
+        state.link_up = stack.is_link_up();
+        let HardwareAddress::Ethernet(address) = stack.hardware_address();
+        state.hardware_address = Some(address.0);
+        if let Some(config) = stack.config_v4() {
+            state.address = Some(events::IpNetwork {
+                address: IpAddr::V4(config.address.address()),
+                prefix: config.address.prefix_len(),
+            });
+            state.gateway = config.gateway.map(IpAddr::V4);
+            state.dns_servers = config.dns_servers.iter().map(|server| IpAddr::V4(*server)).collect();
+        }
+        state
+    }
 }
 
 #[embassy_executor::task]
@@ -25,7 +90,156 @@ async fn run(mut runner: Runner<'static, NetworkDevice>) {
     runner.run().await;
 }
 
-/// Receive and transmit buffer of one inbound session.
-pub fn inbound_buffers() -> (&'static mut [u8], &'static mut [u8]) {
-    (alloc::vec![0; 32768].leak(), alloc::vec![0; 4096].leak())
+/// One TCP connection.
+pub struct TcpStream<'a> {
+    socket: TcpSocket<'a>,
+}
+
+impl<'a> TcpStream<'a> {
+    fn new(stack: Stack<'static>, receive: &'a mut [u8], send: &'a mut [u8]) -> Self {
+        let mut socket = TcpSocket::new(stack, receive, send);
+        socket.set_timeout(Some(Duration::from_secs(DEAD_PEER_S)));
+        socket.set_keep_alive(Some(Duration::from_secs(KEEP_ALIVE_S)));
+        // Replies and content are written in whole; waiting for more would only add round trips.
+        socket.set_nagle_enabled(false);
+        Self { socket }
+    }
+
+    /// Gives the stack time to send what is left: the rest of a close, or the reset of an abort.
+    pub async fn finish(&mut self) {
+        let _ = select(self.socket.flush(), Timer::after_millis(CLOSE_WAIT_MS)).await;
+    }
+}
+
+impl ErrorType for TcpStream<'_> {
+    type Error = StreamError;
+}
+
+impl Read for TcpStream<'_> {
+    async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, StreamError> {
+        self.socket.read(buffer).await.map_err(|_| StreamError::Reset)
+    }
+}
+
+impl Write for TcpStream<'_> {
+    async fn write(&mut self, data: &[u8]) -> Result<usize, StreamError> {
+        self.socket.write(data).await.map_err(|_| StreamError::Reset)
+    }
+
+    async fn flush(&mut self) -> Result<(), StreamError> {
+        // What is in the send buffer is sent without being asked; waiting for the peer's acknowledgement would
+        // cost a round trip each time.
+        Ok(())
+    }
+}
+
+impl platform::Stream for TcpStream<'_> {
+    async fn close(&mut self) {
+        self.socket.close();
+        self.finish().await;
+    }
+
+    fn abort(&mut self) {
+        self.socket.abort();
+    }
+}
+
+/// Buffers of one inbound session.
+pub struct Listener {
+    stack: Stack<'static>,
+    receive: &'static mut [u8],
+    send: &'static mut [u8],
+}
+
+impl Listener {
+    /// One listener for each session that may be served at once; none without a network.
+    pub fn all(link: Link) -> impl Iterator<Item = Self> {
+        static RECEIVE: ConstStaticCell<[[u8; INBOUND_RECEIVE_BYTES]; SESSIONS_IN_COUNT_MAX]> =
+            ConstStaticCell::new([[0; INBOUND_RECEIVE_BYTES]; SESSIONS_IN_COUNT_MAX]);
+        static SEND: ConstStaticCell<[[u8; INBOUND_SEND_BYTES]; SESSIONS_IN_COUNT_MAX]> =
+            ConstStaticCell::new([[0; INBOUND_SEND_BYTES]; SESSIONS_IN_COUNT_MAX]);
+        link.0.into_iter().flat_map(|stack| {
+            RECEIVE.take().iter_mut().zip(SEND.take()).map(move |(receive, send)| Self {
+                stack,
+                receive,
+                send,
+            })
+        })
+    }
+
+    /// Waits for a connection to the SMTP port. Returns the stream and the client's address.
+    pub async fn accept(&mut self) -> (TcpStream<'_>, SocketAddr) {
+        let Self { stack, receive, send } = self;
+        let mut stream = TcpStream::new(*stack, receive, send);
+        loop {
+            let accepted = stream.socket.accept(SMTP_PORT).await;
+            if let (Ok(()), Some(peer)) = (accepted, stream.socket.remote_endpoint()) {
+                return (stream, SocketAddr::new(peer.addr.into(), peer.port));
+            }
+            // The client was gone before it was served.
+            stream.socket.abort();
+            stream.finish().await;
+        }
+    }
+}
+
+/// Buffers of one delivery at a time.
+pub struct Connector {
+    link: Link,
+    receive: &'static mut [u8],
+    send: &'static mut [u8],
+}
+
+impl Connector {
+    /// One connector for each delivery that may run at once.
+    pub fn all(link: Link) -> impl Iterator<Item = Self> {
+        static RECEIVE: ConstStaticCell<[[u8; OUTBOUND_RECEIVE_BYTES]; SESSIONS_OUT_COUNT_MAX]> =
+            ConstStaticCell::new([[0; OUTBOUND_RECEIVE_BYTES]; SESSIONS_OUT_COUNT_MAX]);
+        static SEND: ConstStaticCell<[[u8; OUTBOUND_SEND_BYTES]; SESSIONS_OUT_COUNT_MAX]> =
+            ConstStaticCell::new([[0; OUTBOUND_SEND_BYTES]; SESSIONS_OUT_COUNT_MAX]);
+        RECEIVE.take().iter_mut().zip(SEND.take()).map(move |(receive, send)| Self { link, receive, send })
+    }
+}
+
+impl platform::Connector for Connector {
+    type Stream<'a> = TcpStream<'a>;
+
+    async fn connect(&mut self, remote: SocketAddr) -> Result<TcpStream<'_>, ConnectError> {
+        let stack = self.link.0.filter(Stack::is_config_up).ok_or(ConnectError::NoRoute)?;
+        let mut stream = TcpStream::new(stack, self.receive, self.send);
+        let endpoint = IpEndpoint { addr: IpAddress::from(remote.ip()), port: remote.port() };
+        match stream.socket.connect(endpoint).await {
+            Ok(()) => Ok(stream),
+            Err(tcp::ConnectError::ConnectionReset) => Err(ConnectError::Refused),
+            Err(tcp::ConnectError::TimedOut) => Err(ConnectError::Timeout),
+            Err(tcp::ConnectError::NoRoute | tcp::ConnectError::InvalidState) => Err(ConnectError::NoRoute),
+        }
+    }
+}
+
+/// Names to addresses, by the name servers of the interface's configuration.
+#[derive(Clone, Copy)]
+pub struct Resolver(pub Link);
+
+impl platform::Resolver for Resolver {
+    async fn addresses(&self, name: &str) -> Result<Vec<IpAddr, 8>, ResolveError> {
+        let stack = self.0.0.filter(Stack::is_config_up).ok_or(ResolveError::Temporary)?;
+        let answer = match select(
+            stack.dns_query(name, DnsQueryType::A),
+            Timer::after_secs(limits::net::DNS_TIMEOUT_S),
+        )
+        .await
+        {
+            Either::First(answer) => answer,
+            Either::Second(()) => return Err(ResolveError::Temporary),
+        };
+        match answer {
+            Ok(addresses) if addresses.is_empty() => Err(ResolveError::NotFound),
+            Ok(addresses) => Ok(addresses.into_iter().take(8).map(IpAddr::from).collect()),
+            // The stack does not tell "no such name" from "the server failed": a name that does not exist stays
+            // in the queue until its time is up, which errs on the side of keeping mail.
+            Err(dns::Error::Failed) => Err(ResolveError::Temporary),
+            Err(dns::Error::InvalidName | dns::Error::NameTooLong) => Err(ResolveError::NotFound),
+        }
+    }
 }

@@ -1,48 +1,97 @@
 //! Start order and tasks.
 
-use crate::network;
+use crate::hardware::{Hardware, Statistics};
+use crate::network::{Connector, Link, Listener, Resolver};
 use embassy_executor::Spawner;
-use embedded_io_async::{Read, Write};
-use qemu_virt::{Board, ConsoleInput, ConsoleOutput};
+use embassy_sync::mutex::Mutex;
+use embedded_io_async::Write;
+use events::Log;
+use limits::relay::{DECIDERS_COUNT, SESSIONS_IN_COUNT_MAX, SESSIONS_OUT_COUNT_MAX};
+use qemu_virt::{Board, ConsoleInput, ConsoleOutput, DataFlash};
+use relay::{Appliance, Parts, SharedFlash};
+use static_cell::{ConstStaticCell, StaticCell};
+
+/// The appliance on this machine.
+type Product = Appliance<'static, Hardware>;
 
 /// Called once by the board with every device.
 pub fn main(spawner: Spawner, board: Board) {
-    defmt::info!("start");
-    spawner.spawn(console(board.console_input, board.console_output).expect("spawned once"));
-    if let Some(device) = board.network {
-        let stack = network::start(spawner, device, board.entropy);
-        for _ in 0..limits::relay::SESSIONS_IN_COUNT_MAX {
-            spawner.spawn(session(stack).expect("as many tasks as sessions"));
+    spawner.spawn(start(spawner, board).expect("one start"));
+}
+
+/// Mounts the stores and then starts everything that needs them: network first, so that an address is being leased
+/// while the flash is read.
+#[embassy_executor::task]
+async fn start(spawner: Spawner, board: Board) {
+    static FLASH: StaticCell<SharedFlash<DataFlash>> = StaticCell::new();
+    static LOG: ConstStaticCell<Log> = ConstStaticCell::new(Log::new());
+    static PRODUCT: StaticCell<Product> = StaticCell::new();
+
+    let link = Link::start(spawner, board.network, board.entropy);
+    let flash = board.flash.expect("the machine has no data flash of the right geometry");
+    let flash = FLASH.init(Mutex::new(flash));
+    let parts = Parts {
+        tpm: board.tpm,
+        timer: board.timer,
+        clock: board.clock,
+        entropy: board.entropy,
+        resolver: Resolver(link),
+        power: board.power,
+        machine: Statistics { link },
+    };
+    let log = &*LOG.take();
+    let product = match Appliance::start(flash, log, parts).await {
+        Ok(product) => &*PRODUCT.init(product),
+        Err(unusable) => {
+            // Nothing that the product promises can be kept; it says so and waits for a technician.
+            let mut console = board.console_output;
+            let Ok(()) = console.write_all(b"\r\nThe data flash cannot be used: ").await;
+            let Ok(()) = console.write_all(alloc::format!("{unusable}").as_bytes()).await;
+            let Ok(()) = console.write_all(b"\r\nReplace it, or the machine.\r\n").await;
+            return;
         }
+    };
+    link.apply(&product.settings());
+    defmt::info!("stores mounted");
+
+    spawner.spawn(console(product, board.console_input, board.console_output).expect("one console"));
+    spawner.spawn(supervisor(product).expect("one supervisor"));
+    for _ in 0..DECIDERS_COUNT {
+        spawner.spawn(decider(product).expect("as many tasks as deciders"));
+    }
+    for connector in Connector::all(link) {
+        spawner.spawn(delivery(product, connector).expect("as many tasks as connectors"));
+    }
+    for listener in Listener::all(link) {
+        spawner.spawn(session(product, listener).expect("as many tasks as listeners"));
     }
 }
 
 #[embassy_executor::task]
-async fn console(mut input: ConsoleInput, mut output: ConsoleOutput) {
-    let _ = output.write_all(b"\r\nStargate\r\n> ").await;
-    let mut buffer = [0; 64];
-    loop {
-        let Ok(count) = input.read(&mut buffer).await;
-        let Ok(()) = output.write_all(&buffer[..count]).await;
-    }
+async fn console(product: &'static Product, input: ConsoleInput, output: ConsoleOutput) {
+    relay::operator::run(product, input, output).await;
 }
 
-#[embassy_executor::task(pool_size = limits::relay::SESSIONS_IN_COUNT_MAX)]
-async fn session(stack: embassy_net::Stack<'static>) {
-    let mut buffers = network::inbound_buffers();
+#[embassy_executor::task]
+async fn supervisor(product: &'static Product) {
+    relay::supervisor::tend(product).await;
+}
+
+#[embassy_executor::task(pool_size = DECIDERS_COUNT)]
+async fn decider(product: &'static Product) {
+    relay::decide::worker(product).await;
+}
+
+#[embassy_executor::task(pool_size = SESSIONS_OUT_COUNT_MAX)]
+async fn delivery(product: &'static Product, mut connector: Connector) {
+    relay::delivery::worker(product, &mut connector).await;
+}
+
+#[embassy_executor::task(pool_size = SESSIONS_IN_COUNT_MAX)]
+async fn session(product: &'static Product, mut listener: Listener) {
     loop {
-        let (rx, tx) = &mut buffers;
-        let mut socket = embassy_net::tcp::TcpSocket::new(stack, rx, tx);
-        if socket.accept(25).await.is_err() {
-            continue;
-        }
-        let _ = socket.write_all(b"220 stargate ESMTP\r\n").await;
-        let _ = socket.flush().await;
-        let mut buffer = [0; 1024];
-        while let Ok(count @ 1..) = socket.read(&mut buffer).await {
-            let _ = socket.write_all(&buffer[..count]).await;
-        }
-        socket.close();
-        let _ = socket.flush().await;
+        let (mut stream, peer) = listener.accept().await;
+        relay::intake::session(product, &mut stream, peer).await;
+        stream.finish().await;
     }
 }

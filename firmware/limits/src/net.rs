@@ -4,3 +4,25 @@
 pub const SMTP_PORT: u16 = 25;
 /// Addresses of one host that are tried.
 pub const HOST_ADDRESSES_COUNT_MAX: usize = 8;
+
+/// Octets of the receive window of an inbound session: a sender with 5 ms of round trip still reaches 6 MB/s, and 64
+/// sessions take 2 MiB.
+pub const INBOUND_RECEIVE_BYTES: usize = 32 * 1_024;
+/// Octets of the send buffer of an inbound session: pipelined replies, 100 of 40 octets.
+pub const INBOUND_SEND_BYTES: usize = 4 * 1_024;
+/// Octets of the receive window of a delivery: replies only.
+pub const OUTBOUND_RECEIVE_BYTES: usize = 4 * 1_024;
+/// Octets of the send buffer of a delivery: 64 KiB is what a receiver without window scaling can take in flight.
+pub const OUTBOUND_SEND_BYTES: usize = 64 * 1_024;
+/// Seconds after which a connection whose peer does not acknowledge anything is given up.
+pub const DEAD_PEER_S: u64 = 120;
+/// Seconds of silence after which a peer is asked whether it is still there.
+pub const KEEP_ALIVE_S: u64 = 50;
+/// Milliseconds that closing waits for the peer's acknowledgement.
+pub const CLOSE_WAIT_MS: u64 = 5_000;
+/// Seconds after which a name server that does not answer is given up.
+pub const DNS_TIMEOUT_S: u64 = 15;
+/// Sockets of the stack: sessions in both directions, DHCP, DNS.
+pub const SOCKETS_COUNT: usize = crate::relay::SESSIONS_IN_COUNT_MAX + crate::relay::SESSIONS_OUT_COUNT_MAX + 4;
+
+crate::const_assert!(KEEP_ALIVE_S * 2 <= DEAD_PEER_S);
