@@ -16,4 +16,4 @@ mod wrappers;
 pub use machine::{HostEntropy, HostTimer};
 pub use platform::{TpmTransport, TpmTransportError};
 pub use process::{Socket, Swtpm};
-pub use wrappers::{Fault, Faults, Faulty, Recording, Trace};
+pub use wrappers::{Exchange, Fault, Faults, Faulty, Recording, Trace};

@@ -4,9 +4,12 @@ use platform::{TpmTransport, TpmTransportError};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
+/// One exchange: command and response.
+pub type Exchange = (Vec<u8>, Vec<u8>);
+
 /// Everything that went over a bus: command and response of each exchange. Cheap to clone; all clones show the same.
 #[derive(Clone, Debug, Default)]
-pub struct Trace(Rc<RefCell<Vec<(Vec<u8>, Vec<u8>)>>>);
+pub struct Trace(Rc<RefCell<Vec<Exchange>>>);
 
 impl Trace {
     /// How many commands were sent.
@@ -29,7 +32,7 @@ impl Trace {
 
     /// The exchanges: command, response.
     #[must_use]
-    pub fn exchanges(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
+    pub fn exchanges(&self) -> Vec<Exchange> {
         self.0.borrow().clone()
     }
 
