@@ -12,6 +12,7 @@ use limits::keys::{IDENTITIES_COUNT_MAX, IDENTITY_RECORD_BYTES_MAX};
 use pki::{Chain, ChainError, ChainFault, Expected, Request, Scope};
 use platform::{Entropy, Timer, TpmTransport};
 use tpm::{AuthValue, KeyAlgorithm, Name, Signature, Tpm, TpmError, WrappedKey};
+use zeroize::{Zeroize, Zeroizing};
 
 /// Why an operation on the store did not come about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -135,11 +136,14 @@ impl<S: RecordStore, T: TpmTransport, E: Entropy, C: Timer> Keystore<S, T, E, C>
 
     async fn read(&mut self, present: Option<Name>, report: &mut OpenReport) -> Result<(), KeystoreError> {
         let mut value = Vec::new();
-        if self.get(record::HEADER_KEY, &mut value).await? {
-            match record::decode(&value) {
+        // One damaged value does not keep the others from use: what cannot be read is counted and left alone.
+        match self.get(record::HEADER_KEY, &mut value).await {
+            Ok(false) => {}
+            Ok(true) => match record::decode(&value) {
                 Some(header) => self.header = header,
                 None => report.unreadable += 1,
-            }
+            },
+            Err(_) => report.unreadable += 1,
         }
         let mut keys = self.store.keys().await.map_err(|_| KeystoreError::Flash)?;
         keys.sort_unstable();
@@ -154,7 +158,7 @@ impl<S: RecordStore, T: TpmTransport, E: Entropy, C: Timer> Keystore<S, T, E, C>
                 report.unreadable += 1;
                 continue;
             }
-            match self.read_entry(id, present).await? {
+            match self.read_entry(id, present).await {
                 Some(entry) => {
                     report.identities += 1;
                     report.other_tpm += usize::from(present.is_some() && !entry.identity.key_present);
@@ -169,25 +173,23 @@ impl<S: RecordStore, T: TpmTransport, E: Entropy, C: Timer> Keystore<S, T, E, C>
         Ok(())
     }
 
-    async fn read_entry(
-        &mut self,
-        id: IdentityId,
-        present: Option<Name>,
-    ) -> Result<Option<Entry>, KeystoreError> {
-        let Some((record_key, chain_key)) = record::keys(id.0) else { return Ok(None) };
+    async fn read_entry(&mut self, id: IdentityId, present: Option<Name>) -> Option<Entry> {
+        let (record_key, chain_key) = record::keys(id.0)?;
         let mut value = Vec::new();
-        if !self.get(record_key, &mut value).await? || value.len() > IDENTITY_RECORD_BYTES_MAX {
-            return Ok(None);
+        let there = self.get(record_key, &mut value).await.ok()?;
+        if !there || value.len() > IDENTITY_RECORD_BYTES_MAX {
+            return None;
         }
-        let Some(mut entry) = entry_of(id, &value, present) else { return Ok(None) };
-        if self.get(chain_key, &mut value).await?
+        let mut entry = entry_of(id, &value, present)?;
+        value.zeroize();
+        if let Ok(true) = self.get(chain_key, &mut value).await
             && let Ok(chain) = Chain::from_der(&value)
             // A chain whose identity was replaced between two writes is not this identity's.
             && *chain.leaf().public_key() == entry.identity.public_key
         {
             entry.identity.chain = Some(Rc::new(chain));
         }
-        Ok(Some(entry))
+        Some(entry)
     }
 
     async fn get(&mut self, key: u32, value: &mut Vec<u8>) -> Result<bool, KeystoreError> {
@@ -198,7 +200,8 @@ impl<S: RecordStore, T: TpmTransport, E: Entropy, C: Timer> Keystore<S, T, E, C>
         self.store.put(key, value).await.map_err(|_| KeystoreError::Flash)
     }
 
-    /// Starts the TPM again after [`OpenReport::tpm`] or a later failure, and looks anew which keys belong to it.
+    /// Starts the TPM again and looks anew which keys belong to it. Operations do that themselves where the TPM did not
+    /// start before; this is for an operator who wants to know.
     ///
     /// # Errors
     /// [`KeystoreError::Tpm`].
@@ -208,6 +211,11 @@ impl<S: RecordStore, T: TpmTransport, E: Entropy, C: Timer> Keystore<S, T, E, C>
             entry.identity.key_present = entry.storage_key == name.as_bytes();
         }
         Ok(())
+    }
+
+    /// A TPM that did not start yet gets another chance.
+    async fn need_tpm(&mut self) -> Result<(), KeystoreError> {
+        if self.tpm.storage_key_name().is_some() { Ok(()) } else { self.restart_tpm().await }
     }
 
     /// Makes a key in the TPM for `scope` and stores it. `now` is kept as the time of creation. RSA takes seconds.
@@ -225,12 +233,13 @@ impl<S: RecordStore, T: TpmTransport, E: Entropy, C: Timer> Keystore<S, T, E, C>
         if self.entries.len() >= IDENTITIES_COUNT_MAX {
             return Err(KeystoreError::Full);
         }
+        self.need_tpm().await?;
         let id = IdentityId(self.header.next_id);
         let (record_key, chain_key) = record::keys(id.0).ok_or(KeystoreError::Full)?;
         let mut octets = [0; 32];
         self.entropy.fill(&mut octets);
         let auth = AuthValue::new(octets);
-        zeroize::Zeroize::zeroize(&mut octets);
+        octets.zeroize();
         let key = self.tpm.create(algorithm, &auth).await?;
         let public_key = public_key(&key)?;
         let storage_key =
@@ -348,8 +357,10 @@ impl<S: RecordStore, T: TpmTransport, E: Entropy, C: Timer> Keystore<S, T, E, C>
     }
 
     async fn sign_with(&mut self, id: IdentityId, digest: &[u8; 32]) -> Result<Vec<u8>, KeystoreError> {
+        find(&self.entries, id)?;
+        self.need_tpm().await?;
         let entry = find(&self.entries, id)?;
-        if self.tpm.storage_key_name().is_some() && !entry.identity.key_present {
+        if !entry.identity.key_present {
             return Err(KeystoreError::OtherTpm);
         }
         let signature = self.tpm.sign(&entry.key, &entry.auth, digest).await?;
@@ -367,10 +378,10 @@ impl<S: RecordStore, T: TpmTransport, E: Entropy, C: Timer> Keystore<S, T, E, C>
         let (record_key, _) = record::keys(id.0).ok_or(KeystoreError::Unknown(id))?;
         let entry = find_mut(&mut self.entries, id)?;
         let before = core::mem::replace(&mut entry.identity.enabled, enabled);
-        let encoded = encode_entry(entry)?;
+        let encoded = encode_entry(entry);
         // What is in memory is what is in flash, also if this future is dropped.
         entry.identity.enabled = before;
-        self.put(record_key, &encoded).await?;
+        self.put(record_key, &encoded?).await?;
         find_mut(&mut self.entries, id)?.identity.enabled = enabled;
         Ok(())
     }
@@ -393,6 +404,7 @@ impl<S: RecordStore, T: TpmTransport, E: Entropy, C: Timer> Keystore<S, T, E, C>
     /// # Errors
     /// [`KeystoreError::Tpm`].
     pub async fn tpm_random(&mut self, out: &mut [u8]) -> Result<(), KeystoreError> {
+        self.need_tpm().await?;
         Ok(self.tpm.random(out).await?)
     }
 
@@ -429,7 +441,7 @@ fn public_key(key: &WrappedKey) -> Result<pki::PublicKey, KeystoreError> {
 /// The number of a purpose: only one exists today.
 const SIGNING_MAIL: u8 = 0;
 
-fn encode_entry(entry: &Entry) -> Result<Vec<u8>, KeystoreError> {
+fn encode_entry(entry: &Entry) -> Result<Zeroizing<Vec<u8>>, KeystoreError> {
     let encoded = record::encode(&Record {
         algorithm: match entry.identity.algorithm {
             KeyAlgorithm::Rsa2048 => 0,
@@ -444,6 +456,7 @@ fn encode_entry(entry: &Entry) -> Result<Vec<u8>, KeystoreError> {
         created: entry.identity.created,
         enabled: entry.identity.enabled,
     })
+    .map(Zeroizing::new)
     .ok_or(KeystoreError::Record)?;
     if encoded.len() > IDENTITY_RECORD_BYTES_MAX {
         return Err(KeystoreError::Record);

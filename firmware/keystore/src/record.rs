@@ -1,8 +1,8 @@
 //! What is in flash, byte by byte.
 //!
 //! Key 0 holds the header, key `2 n` the record of identity `n`, key `2 n + 1` its chain (DER certificates one after the
-//! other, leaf first). Header and record start with a version octet; the rest is postcard. A version that is not known
-//! is never overwritten or deleted.
+//! other, leaf first). Header and record start with a version octet; the rest is postcard. A record of a version that is
+//! not known is left alone, and its number is not given again.
 
 use alloc::string::String;
 use alloc::vec::Vec;

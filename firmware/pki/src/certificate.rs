@@ -140,12 +140,15 @@ impl Certificate {
             this.read_extension(extension.extn_id, extension.critical, extension.extn_value.as_bytes())
                 .map_err(|_| CertificateError::Extension)?;
         }
-        // RFC 8550 section 3: an address in the subject counts too (certificates of old).
-        for attribute in tbs.subject().iter() {
-            if attribute.oid == EMAIL_ADDRESS
-                && let Ok(text) = attribute.value.decode_as::<Ia5StringRef<'_>>()
-            {
-                this.add_mailbox(text.as_str());
+        // RFC 8550 section 3: certificates of old have the address in the subject. Where the subjectAltName names mailboxes it
+        // alone counts, because that is what mail programs compare first.
+        if this.mailboxes.is_empty() {
+            for attribute in tbs.subject().iter() {
+                if attribute.oid == EMAIL_ADDRESS
+                    && let Ok(text) = attribute.value.decode_as::<Ia5StringRef<'_>>()
+                {
+                    this.add_mailbox(text.as_str());
+                }
             }
         }
         Ok(this)
@@ -299,7 +302,8 @@ impl Certificate {
         self.algorithm
     }
 
-    /// The e-mail addresses: rfc822Name and SmtpUTF8Mailbox of the subjectAltName, then emailAddress of the subject.
+    /// The e-mail addresses: rfc822Name and SmtpUTF8Mailbox of the subjectAltName, or, if it names none, emailAddress of
+    /// the subject.
     #[must_use]
     pub fn mailboxes(&self) -> &[String] {
         &self.mailboxes

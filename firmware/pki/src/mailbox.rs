@@ -123,6 +123,7 @@ impl fmt::Display for Scope {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
 
