@@ -60,9 +60,7 @@ impl Drop for Record {
 
 /// Version octet and postcard of `value`.
 pub(crate) fn encode<T: Serialize>(value: &T) -> Option<Vec<u8>> {
-    let mut out = Vec::new();
-    out.push(VERSION);
-    postcard::to_extend(value, out).ok()
+    postcard::to_extend(value, alloc::vec![VERSION]).ok()
 }
 
 /// What [`encode`] wrote; `None` for other versions, damage, and anything behind the value.
