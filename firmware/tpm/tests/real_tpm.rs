@@ -97,7 +97,7 @@ fn a_probe_on_the_bus_sees_no_auth_value_no_digest_and_no_random_octets() {
         assert!(!trace.contains(secret));
     }
     // The probe does see what is not secret.
-    assert!(trace.contains(&key.name().as_bytes()[..]));
+    assert!(trace.contains(key.name().as_bytes()));
     let sessions = trace.command_codes().iter().filter(|code| **code == START_AUTH_SESSION).count();
     assert_eq!(sessions, 1, "one session does everything");
 }
@@ -426,4 +426,14 @@ fn random_answers_are_errors_and_never_a_panic() {
         assert!(block_on(tpm.random(&mut [0; 4])).is_err());
         assert!(block_on(tpm.sign(&key, &auth(), &DIGEST)).is_err());
     }
+}
+
+#[test]
+fn waiting_for_the_tpm_takes_little_memory() {
+    let (_swtpm, mut tpm, _, _, key, auth) = with_key();
+    let start = core::mem::size_of_val(&tpm.start());
+    let sign = core::mem::size_of_val(&tpm.sign(&key, &auth, &DIGEST));
+    let create = core::mem::size_of_val(&tpm.create(KeyAlgorithm::P256, &auth));
+    println!("futures: start {start}, sign {sign}, create {create} octets");
+    assert!(start.max(sign).max(create) < 8_192, "start {start}, sign {sign}, create {create}");
 }
