@@ -3,6 +3,7 @@
 //! Sending never blocks: a thread of its own writes, so a test can go on sending while it reads replies, and a peer
 //! that stops reading cannot stop the test.
 
+use crate::message::Message;
 use anyhow::{Context as _, Result, bail, ensure};
 use std::{
     fmt,
@@ -210,6 +211,14 @@ impl SmtpClient {
         self.send([&stuffed(content)[..], b".\r\n"].concat());
         let reply = self.reply()?;
         Ok(refusal.unwrap_or(reply))
+    }
+
+    /// Hands in one message for its one recipient; see [`Self::submit`].
+    ///
+    /// # Errors
+    /// As [`Self::submit`].
+    pub fn hand_in(&mut self, message: &Message) -> Result<Reply> {
+        self.submit(&message.sender, std::slice::from_ref(&message.recipient), &message.content)
     }
 
     /// Says QUIT and waits for the end.

@@ -119,6 +119,64 @@ pub fn sessions() -> Vec<Session> {
     [lines(), order(), addresses(), parameters(), floods(), contents(), cut_off(), smuggling()].concat()
 }
 
+/// Paths, as they stand behind `RCPT TO:`, by which mail has been got through relays that were not meant to be open.
+/// From a network that may not relay, each must be refused with `554 5.7.1`, or with 501 where it is malformed.
+#[must_use]
+pub fn relay_attempts() -> Vec<&'static str> {
+    vec![
+        "<victim@example.net>",
+        "<VICTIM@EXAMPLE.NET>",
+        "<victim@localhost>",
+        "<victim@stargate.example.com>",
+        "<postmaster@example.net>",
+        "<victim%example.net@stargate.example.com>",
+        "<victim%example.net@localhost>",
+        "<victim%example.net@[127.0.0.1]>",
+        "<victim%example.net%localhost@stargate.example.com>",
+        "<victim%example.net>",
+        "<example.net!victim@stargate.example.com>",
+        "<example.net!victim>",
+        "<stargate.example.com!example.net!victim@localhost>",
+        "<\"victim@example.net\"@stargate.example.com>",
+        "<\"victim%example.net\"@stargate.example.com>",
+        "<\"victim@example.net\">",
+        "<\"victim\"@example.net>",
+        "<\"\\victim\"@example.net>",
+        "<\"example.net!victim\"@stargate.example.com>",
+        "<victim@example.net@stargate.example.com>",
+        "<victim@stargate.example.com@example.net>",
+        "<victim\\@example.net@stargate.example.com>",
+        "<@stargate.example.com:victim@example.net>",
+        "<@localhost:victim@example.net>",
+        "<@[127.0.0.1]:victim@example.net>",
+        "<@stargate.example.com,@relay.example.net:victim@example.net>",
+        "<victim@[127.0.0.1]>",
+        "<victim@[10.0.2.15]>",
+        "<victim@[IPv6:::1]>",
+        "<victim@[example.net]>",
+        "<victim@127.0.0.1>",
+        "<victim@2130706433>",
+        "<victim@example.net.>",
+        "<victim@example.net\\>",
+        "<victim@example.net,other@example.net>",
+        "<victim@example.net>,<other@example.net>",
+        "<victim@example.net> ORCPT=rfc822;victim@example.net",
+        "<>",
+        "<@>",
+        "<victim@>",
+        "<victim>",
+        "victim@example.net",
+        "\"victim\" <victim@example.net>",
+        "<<victim@example.net>>",
+        "<victim@b\u{fc}cher.example>",
+        "<victim@xn--bcher-kva.example>",
+        "<victim\t@example.net>",
+        "<victim@example.net\t@stargate.example.com>",
+        "<victim@example.net(comment)@stargate.example.com>",
+        "<victim@(comment)example.net>",
+    ]
+}
+
 /// Lines that are no command lines.
 fn lines() -> Vec<Session> {
     vec![
@@ -381,6 +439,7 @@ mod tests {
     fn there_are_enough_and_their_names_are_unique() {
         let all = sessions();
         assert!(all.len() >= 40 + 24, "{}", all.len());
+        assert!(relay_attempts().len() >= 40);
         let mut names: Vec<_> = all.iter().map(|s| s.name).collect();
         names.sort_unstable();
         names.dedup();

@@ -1,0 +1,58 @@
+//! Memory does not depend on the size of messages.
+
+use anyhow::{Context as _, Result, ensure};
+use harness::{
+    message::{Kind, message},
+    rng::Rng,
+    verify,
+};
+use qemu_tests::{Golden, PATIENCE, RECIPIENT, RSA_SENDER, Rig, prove};
+
+/// The largest message that the appliance takes by default.
+const LARGEST_BYTES: usize = 25 << 20;
+
+#[test]
+fn a_message_of_25_mib_needs_no_more_memory_than_one_of_1_kib() {
+    prove("a signed message of 25 MiB leaves the same high-water marks as one of 1 KiB", || {
+        let small = high_water("memory-small", 1_024)?;
+        let large = high_water("memory-large", LARGEST_BYTES)?;
+        println!("high-water marks after 1 KiB: {small:?}, after 25 MiB: {large:?}");
+        ensure!(small == large, "after 1 KiB: {small:?}, after 25 MiB: {large:?}");
+        Ok(())
+    });
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct HighWater {
+    static_octets: u64,
+    heap: u64,
+    stack: u64,
+}
+
+/// Sends one message of `size` octets through an appliance that has just been started, and reads the marks.
+fn high_water(name: &'static str, size: usize) -> Result<HighWater> {
+    let mut rig = Rig::set_up(name)?;
+    let message = message(Kind::Sized(size), name, RSA_SENDER, RECIPIENT, &mut Rng::new(size as u64));
+    let mut client = rig.client()?;
+    let reply = client.hand_in(&message)?;
+    ensure!(reply.code == 250, "{reply}");
+    client.quit()?;
+    ensure!(rig.sink.wait_for(1, PATIENCE * 2), "it was not delivered");
+    rig.operate(|operator| operator.wait_for_empty_queue(PATIENCE))?;
+    let delivery = &rig.sink.deliveries()[0];
+    verify::judge(&message.content, RSA_SENDER, &delivery.content, &Golden::get()?.root)?;
+    let shown = rig.operate(|operator| operator.run("show memory"))?;
+    let number = |label: &str, before: &str| {
+        let line = shown.lines().find(|line| line.trim_start().starts_with(label))?;
+        let (_, rest) = line.split_once(before)?;
+        rest.split_whitespace().next()?.trim_end_matches(',').parse().ok()
+    };
+    let read = || {
+        Some(HighWater {
+            static_octets: number("static", "static")?,
+            heap: number("heap", "high-water mark")?,
+            stack: number("stack", "high-water mark")?,
+        })
+    };
+    read().with_context(|| format!("not understood:\n{shown}"))
+}
