@@ -26,6 +26,8 @@ pub struct QuotedPrintable {
     /// How much of `From` stands at the start of the line, if nothing else does.
     from: usize,
     cr: bool,
+    /// A `=` of quoted text, which is an escape or a soft break.
+    equals: bool,
     /// Octets of an escape that still follow.
     escape_left: u8,
     spaces: Vec<u8>,
@@ -41,6 +43,7 @@ impl QuotedPrintable {
             after_soft_break: false,
             from: 0,
             cr: false,
+            equals: false,
             escape_left: 0,
             spaces: Vec::new(),
         }
@@ -57,7 +60,8 @@ impl QuotedPrintable {
         let mut rest = octets;
         while let Some((&c, after)) = rest.split_first() {
             // The long way only for what is special; runs of ordinary octets are copied.
-            if self.column > FROM.len() && !self.cr && self.escape_left == 0 && self.spaces.is_empty() {
+            let undecided = self.cr || self.equals || self.escape_left > 0 || !self.spaces.is_empty();
+            if self.column > FROM.len() && !undecided {
                 let room = QUOTED_LINE_BYTES_MAX.saturating_sub(self.column);
                 let window = rest.get(..room).unwrap_or(rest);
                 let plain = window.iter().position(|c| !is_plain(*c)).unwrap_or(window.len());
@@ -78,8 +82,12 @@ impl QuotedPrintable {
     pub fn finish<O: Output>(&mut self, out: &mut O) {
         if self.cr {
             self.cr = false;
+            self.let_equals_go(out);
             self.let_spaces_go(out);
             self.escaped(b'\r', out);
+        } else if self.equals {
+            self.equals = false;
+            self.literal(b'=', out);
         }
         self.end_spaces(out);
     }
@@ -88,13 +96,22 @@ impl QuotedPrintable {
         if self.cr {
             self.cr = false;
             if c == b'\n' {
+                if self.equals {
+                    // A soft break that was there.
+                    self.equals = false;
+                    self.literal(b'=', out);
+                }
                 self.end_spaces(out);
                 out.put(b"\r\n");
                 self.new_line(false);
                 return;
             }
+            self.let_equals_go(out);
             self.let_spaces_go(out);
             self.escaped(b'\r', out);
+        } else if self.equals && c != b'\r' {
+            self.let_equals_go(out);
+            self.escape_left = 2;
         }
         match c {
             b'\r' => {
@@ -110,19 +127,15 @@ impl QuotedPrintable {
     }
 
     fn visible<O: Output>(&mut self, c: u8, out: &mut O) {
-        if self.escape_left > 0 {
+        if self.escape_left > 0 && is_plain(c) {
             self.escape_left -= 1;
-            if is_plain(c) || c == b'=' {
-                self.literal(c, out);
-                return;
-            }
+            self.literal(c, out);
+            return;
         }
+        self.escape_left = 0;
         let at_start = self.column == 0;
         if c == b'=' && self.quoted_already {
-            // The two octets after it must stay beside it.
-            self.make_room(3, out);
-            self.literal(c, out);
-            self.escape_left = 2;
+            self.equals = true;
         } else if !is_plain(c) || (at_start && c == b'.') || (at_start && c == b'-' && self.after_soft_break)
         {
             self.escaped(c, out);
@@ -137,6 +150,15 @@ impl QuotedPrintable {
                 }
                 self.literal(c, out);
             }
+        }
+    }
+
+    /// The `=` begins an escape; the two octets after it must stay beside it.
+    fn let_equals_go<O: Output>(&mut self, out: &mut O) {
+        if self.equals {
+            self.equals = false;
+            self.make_room(3, out);
+            self.literal(b'=', out);
         }
     }
 
@@ -421,5 +443,177 @@ impl CleanGap {
 impl Default for CleanGap {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec;
+    use proptest::prelude::*;
+
+    fn quoted(mut coder: QuotedPrintable, octets: &[u8], piece: usize) -> Vec<u8> {
+        let mut out = Vec::new();
+        octets.chunks(piece).for_each(|piece| coder.push(piece, &mut out));
+        coder.finish(&mut out);
+        out
+    }
+
+    fn base64(octets: &[u8], piece: usize) -> Vec<u8> {
+        let mut out = Vec::new();
+        let mut coder = Base64::new();
+        octets.chunks(piece).for_each(|piece| coder.push(piece, &mut out));
+        coder.finish(&mut out);
+        out
+    }
+
+    /// A decoder by the letter of RFC 2045 §6.7.
+    fn unquoted(text: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        let lines: Vec<&[u8]> = text.split(|c| *c == b'\n').collect();
+        for (i, line) in lines.iter().enumerate() {
+            let last = i + 1 == lines.len();
+            let line = line.strip_suffix(b"\r").unwrap_or(line).trim_ascii_end();
+            let (line, soft) = match line.strip_suffix(b"=") {
+                Some(line) => (line, true),
+                None => (line, false),
+            };
+            let mut rest = line;
+            while let Some((&c, after)) = rest.split_first() {
+                let hex = after.get(..2).and_then(|h| core::str::from_utf8(h).ok());
+                match hex.and_then(|h| u8::from_str_radix(h, 16).ok()) {
+                    Some(octet) if c == b'=' => {
+                        out.push(octet);
+                        rest = &after[2..];
+                    }
+                    _ => {
+                        out.push(c);
+                        rest = after;
+                    }
+                }
+            }
+            if !soft && !last {
+                out.extend_from_slice(b"\r\n");
+            }
+        }
+        out
+    }
+
+    fn assert_safe(text: &[u8]) {
+        let text = core::str::from_utf8(text).expect("ASCII");
+        assert!(text.is_ascii());
+        for line in text.split("\r\n") {
+            assert!(line.len() <= ENCODED_LINE_BYTES_MAX, "{line:?}");
+            assert!(!line.ends_with([' ', '\t']), "{line:?}");
+            assert!(!line.starts_with("From ") && !line.starts_with('.'), "{line:?}");
+            assert!(!line.contains(['\r', '\n']), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn quoted_printable_as_people_write_it() {
+        for (plain, encoded) in [
+            ("", ""),
+            ("hello\r\n", "hello\r\n"),
+            ("a=b", "a=3Db"),
+            ("caf\u{e9}\r\n\r\n", "caf=C3=A9\r\n\r\n"),
+            ("end \r\n \r\nx\t", "end=20\r\n=20\r\nx=09"),
+            (".\r\n..\r\na.\r\n", "=2E\r\n=2E.\r\na.\r\n"),
+            ("From x\r\nFromx\r\n From x\r\n", "From=20x\r\nFromx\r\n From x\r\n"),
+            ("-- \r\n--b\r\n", "--=20\r\n--b\r\n"),
+            ("a\rb\nc\r", "a=0Db=0Ac=0D"),
+        ] {
+            for piece in [1, 2, 100] {
+                let out = quoted(QuotedPrintable::new(), plain.as_bytes(), piece);
+                assert_eq!(core::str::from_utf8(&out), Ok(encoded));
+            }
+        }
+    }
+
+    #[test]
+    fn soft_breaks_make_no_delimiter() {
+        let line = ["x".repeat(75).as_str(), "--boundary", &"y".repeat(65), ".dot"].concat();
+        let out = quoted(QuotedPrintable::new(), line.as_bytes(), 1_000);
+        let text = core::str::from_utf8(&out).expect("ASCII");
+        assert!(!text.contains("\r\n-") && !text.contains("\r\n."), "{text}");
+        assert_eq!(unquoted(&out), line.as_bytes());
+    }
+
+    #[test]
+    fn hardened_text_says_the_same() {
+        for (unsafe_text, hardened) in [
+            ("a=3Db\r\n", "a=3Db\r\n"),
+            ("soft=\r\nbreak =\r\n", "soft=\r\nbreak =\r\n"),
+            ("gone \t\r\nx\r\n", "gone\r\nx\r\n"),
+            ("From =\r\nhere\r\n.\r\n", "From=20=\r\nhere\r\n=2E\r\n"),
+            ("caf\u{e9}\r\n", "caf=C3=A9\r\n"),
+        ] {
+            for piece in [1, 2, 100] {
+                let out = quoted(QuotedPrintable::harden(), unsafe_text.as_bytes(), piece);
+                assert_eq!(core::str::from_utf8(&out), Ok(hardened));
+            }
+        }
+    }
+
+    #[test]
+    fn base64_of_every_length() {
+        assert_eq!(base64(b"", 1), b"");
+        assert_eq!(base64(b"f", 1), b"Zg==");
+        assert_eq!(base64(b"fo", 1), b"Zm8=");
+        assert_eq!(base64(b"foobar", 4), b"Zm9vYmFy");
+        let line = base64(&[0; 58], 7);
+        assert_eq!(line[76..], *b"\r\nAA==");
+        assert_eq!(base64(&[0; 57], 7).len(), 76);
+    }
+
+    #[test]
+    fn rewrapped_base64_keeps_its_letters() {
+        let mut out = Vec::new();
+        let mut coder = Rewrap::new();
+        let text = [vec![b'Q'; 200], b" !\xff\r\nQUJD=\r\n\r\n".to_vec()].concat();
+        text.chunks(9).for_each(|piece| coder.push(piece, &mut out));
+        assert_safe(&out);
+        let letters: Vec<u8> = out.iter().copied().filter(|c| *c != b'\r' && *c != b'\n').collect();
+        assert_eq!(letters, [vec![b'Q'; 200], b"QUJD=".to_vec()].concat());
+    }
+
+    #[test]
+    fn gaps_become_harmless() {
+        let mut out = Vec::new();
+        let mut coder = CleanGap::new();
+        coder.push("caf\u{e9} \r\nFrom me\r\n\tok\r\n".as_bytes(), &mut out);
+        coder.push(&[b'-'; 2_000], &mut out);
+        coder.finish(&mut out);
+        let text = core::str::from_utf8(&out).expect("ASCII");
+        assert!(text.starts_with("caf??\r\n>From me\r\n\tok\r\n---"));
+        assert!(text.split("\r\n").all(|line| line.len() <= 998));
+        assert_eq!(text.matches("\r\n>-").count(), 2);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig {
+            cases: 500, failure_persistence: None, rng_seed: proptest::test_runner::RngSeed::Fixed(2), ..Default::default()
+        })]
+
+        #[test]
+        fn encoded_octets_come_back(octets in prop_oneof![
+            prop::collection::vec(any::<u8>(), 0..400),
+            "[ F\t.a=\r\n-]{0,300}(From )?[a-z -]{0,300}".prop_map(alloc::string::String::into_bytes),
+        ], piece in 1..40usize) {
+            let whole = quoted(QuotedPrintable::new(), &octets, usize::MAX);
+            assert_safe(&whole);
+            prop_assert_eq!(&unquoted(&whole), &octets);
+            prop_assert_eq!(&quoted(QuotedPrintable::new(), &octets, piece), &whole);
+            prop_assert!(whole.len() <= octets.len() * limits::mime::EXPANSION_FACTOR_MAX);
+            let encoded = base64(&octets, usize::MAX);
+            assert_safe(&encoded);
+            prop_assert_eq!(&base64(&octets, piece), &encoded);
+            prop_assert_eq!(encoded.iter().filter(|c| **c != b'\r' && **c != b'\n').count(), octets.len().div_ceil(3) * 4);
+            // What is safe already stays as it is.
+            prop_assert_eq!(&quoted(QuotedPrintable::harden(), &whole, piece), &whole);
+            // What is not says the same afterwards.
+            let hardened = quoted(QuotedPrintable::harden(), &octets, piece);
+            assert_safe(&hardened);
+        }
     }
 }
