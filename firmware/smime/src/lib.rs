@@ -13,7 +13,7 @@ pub mod sign;
 mod transform;
 
 pub use emit::Emitter;
-pub use facts::{Facts, Header, Obstacle, Protection, Scanner};
+pub use facts::{Facts, FactsUnreadable, Header, Obstacle, Protection, Scanner};
 pub use mime::address::Author;
-pub use recipe::Recipe;
+pub use recipe::{PrependInvalid, Recipe, RecipeUnreadable};
 pub use sign::{AwaitingSignature, Purpose, RawSignature, SignQuestion, Signing, SigningError};
