@@ -437,3 +437,62 @@ fn waiting_for_the_tpm_takes_little_memory() {
     println!("futures: start {start}, sign {sign}, create {create} octets");
     assert!(start.max(sign).max(create) < 8_192, "start {start}, sign {sign}, create {create}");
 }
+
+#[test]
+fn damaged_public_areas_are_errors_and_never_a_panic() {
+    let (_swtpm, mut tpm, _, _) = started();
+    for algorithm in [KeyAlgorithm::Rsa2048, KeyAlgorithm::P256] {
+        let key = block_on(tpm.create(algorithm, &auth())).unwrap();
+        let wanted = key.public_key().unwrap();
+        let mut seed = 11u64;
+        let mut below = |bound: usize| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (seed >> 33) as usize % bound
+        };
+        for _ in 0..2_000 {
+            let mut damaged = key.clone();
+            let at = below(damaged.public.len());
+            match below(4) {
+                0 => damaged.public.truncate(at),
+                1 => damaged.public.insert(at, below(256) as u8),
+                2 => drop(damaged.public.remove(at)),
+                _ => damaged.public[at] ^= 1 << below(8),
+            }
+            if let Ok(other) = damaged.public_key() {
+                assert!(other != wanted || damaged == key);
+            }
+        }
+    }
+}
+
+#[test]
+fn no_flipped_octet_of_a_command_makes_the_tpm_sign_something_else() {
+    let (_swtpm, mut tpm, trace, faults, key, auth) = with_key();
+    assert_signs(&mut tpm, &key, &auth);
+    trace.clear();
+    assert_signs(&mut tpm, &key, &auth);
+    let length = trace.exchanges()[0].0.len();
+    // A wrong size in the header only makes the socket wait.
+    for octet in (0..2).chain(10..length) {
+        faults.plan(SIGN, 0, Fault::FlipCommand(octet, 1 << (octet % 8)));
+        sign_is_right(&mut tpm, &key, &auth);
+        assert!(!faults.is_pending());
+    }
+    assert_signs(&mut tpm, &key, &auth);
+}
+
+#[test]
+fn a_storage_key_that_is_not_the_one_asked_for_is_noticed() {
+    let swtpm = Swtpm::start().unwrap();
+    let (mut tpm, trace, faults) = driver(&swtpm);
+    // The attributes in the template lie behind header, handle, password, empty sensitive part, size, type and name algorithm.
+    let attributes = 10 + 4 + 4 + 9 + 6 + 2 + 4;
+    faults.plan(CREATE_PRIMARY, 0, Fault::FlipCommand(attributes + 2, 0x04));
+    assert_eq!(block_on(tpm.start()), Err(TpmError::ForeignStorageKey));
+    assert!(!faults.is_pending());
+    let (sent, _) =
+        trace.exchanges().into_iter().find(|(c, _)| c[6..10] == CREATE_PRIMARY.to_be_bytes()).unwrap();
+    assert_eq!(sent[attributes..attributes + 4], 0x0003_0072u32.to_be_bytes(), "noDA was taken away");
+    assert_eq!(block_on(tpm.random(&mut [0; 4])), Err(TpmError::NotStarted));
+    block_on(tpm.start()).unwrap();
+}

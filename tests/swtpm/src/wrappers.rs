@@ -68,11 +68,13 @@ impl<T: TpmTransport> TpmTransport for Recording<T> {
     }
 }
 
-/// What a hand on the bus does to one response.
+/// What a hand on the bus does to one exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// Flips bits of one octet of the response: offset and mask.
     Flip(usize, u8),
+    /// Flips bits of one octet of the command before the TPM sees it: offset and mask.
+    FlipCommand(usize, u8),
     /// Cuts the response to this length.
     Cut(usize),
     /// Answers with this response code instead of sending the command.
@@ -86,7 +88,7 @@ pub enum Fault {
 pub struct Faults(Rc<Cell<Option<(u32, u32, Fault)>>>);
 
 impl Faults {
-    /// Does `fault` to the `nth` response (0: the next) to commands with code `code`, once.
+    /// Does `fault` to the `nth` exchange (0: the next) of commands with code `code`, once.
     pub fn plan(&self, code: u32, nth: u32, fault: Fault) {
         self.0.set(Some((code, nth, fault)));
     }
@@ -141,7 +143,13 @@ impl<T: TpmTransport> TpmTransport for Faulty<T> {
             out.copy_from_slice(&answer);
             return Ok(10);
         }
-        let length = self.inner.transact(command, response).await?;
+        let mut command = command.to_vec();
+        if let Some(Fault::FlipCommand(offset, mask)) = fault
+            && let Some(octet) = command.get_mut(offset)
+        {
+            *octet ^= mask;
+        }
+        let length = self.inner.transact(&command, response).await?;
         match fault {
             Some(Fault::Flip(offset, mask)) => {
                 if let Some(octet) = response.get_mut(..length).and_then(|r| r.get_mut(offset)) {
