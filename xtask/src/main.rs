@@ -29,6 +29,8 @@ enum Command {
     Setup(commands::setup::Options),
     /// Builds the firmware and writes target/appliance/firmware.img.
     Build(commands::build::Options),
+    /// Shows the main job from nothing: boot, set-up, keys in the TPM, signed mail to a real server, verification.
+    Demo(commands::demo::Options),
     /// Starts an appliance with its console on this terminal.
     Run(commands::run::Options),
     /// Everything that must pass; tells all failures at the end, each with the command that repeats it.
@@ -45,6 +47,7 @@ fn main() -> std::process::ExitCode {
     let result = match Arguments::parse().command {
         Command::Setup(options) => commands::setup::run(&options),
         Command::Build(options) => commands::build::run(&options).map(drop),
+        Command::Demo(options) => commands::demo::run(&options),
         Command::Run(options) => commands::run::run(&options),
         Command::Test(options) => commands::test::run(&options),
         Command::Lint(options) => commands::lint::run(&options),

@@ -29,6 +29,12 @@ impl Options {
     pub fn quiet() -> Self {
         Self { package: None, quiet: true }
     }
+
+    /// The firmware, with the size table.
+    #[must_use]
+    pub fn with_sizes() -> Self {
+        Self { package: None, quiet: false }
+    }
 }
 
 /// What `build` made.

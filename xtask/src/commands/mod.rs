@@ -2,6 +2,7 @@
 
 pub mod build;
 pub mod ci;
+pub mod demo;
 pub mod lint;
 pub mod run;
 pub mod setup;
