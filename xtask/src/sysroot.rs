@@ -18,7 +18,7 @@ use std::process::Command;
 const LIBRARIES: [&str; 3] = ["libcore-", "liballoc-", "libcompiler_builtins-"];
 
 /// Raised when the recipe below changes, so that sysroots made by an older one are remade.
-const RECIPE: u32 = 2;
+const RECIPE: u32 = 3;
 
 /// The toolchain of the appliance with a sysroot that fits it; makes what is missing.
 ///
@@ -107,7 +107,7 @@ fn bare_std_source() -> std::path::PathBuf {
 fn cargo_configuration() -> String {
     format!(
         "# Made by `cargo xtask setup`; included by .cargo/config.toml.\n\
-         [target.{TARGET}]\nrustflags = [\"--sysroot\", \"{}\", \"-L\", \"crate={}\"]\n",
+         [target.{TARGET}]\nrustflags = [\"--sysroot\", \"{}\", \"-L\", \"{}\"]\n",
         project::sysroot().display(),
         bare_std_folder().display()
     )
