@@ -9,8 +9,13 @@ use embedded_storage_async::nor_flash::NorFlash;
 use envelope::QueueId;
 use flash_log::{Entry, Log, LogError};
 
+use limits::flash::RECORD_ALIGN_BYTES;
+use limits::spool::PAGE_RECIPIENTS_COUNT;
+
 use crate::index::{Geometry, Index, Message, NONE, Status, key};
-use crate::record::{COMMIT, CONTENT, PREFIX_BYTES, Prefix, RECIPE, RECIPIENTS, STATE, StatePage};
+use crate::record::{
+    COMMIT, CONTENT, PREFIX_BYTES, Prefix, RECIPE, RECIPIENTS, STATE, StatePage, state_bytes_max,
+};
 use crate::types::{MessageState, MountReport, SpoolError};
 use crate::{Inner, LOG_KIND, Spool, flash_error};
 
@@ -33,7 +38,12 @@ impl<F: NorFlash> Spool<F> {
             erases_interrupted: found.erases_interrupted,
             ..MountReport::default()
         };
-        let mut mount = Mounting { index: Index::new(Geometry::new(log.block_room())), log };
+        let geometry = Geometry::new(log.block_room());
+        if geometry.payload_max < state_bytes_max(PAGE_RECIPIENTS_COUNT) {
+            // A state page would not fit the blocks: nothing that this product runs on.
+            return Err(SpoolError::Flash);
+        }
+        let mut mount = Mounting { index: Index::new(geometry), log };
         let blocks = mount.log.blocks_in_order();
         mount.find_messages(&blocks, &mut report).await.map_err(flash_error)?;
         mount.find_records(&blocks, &mut report).await.map_err(flash_error)?;
@@ -115,11 +125,11 @@ impl<F: NorFlash> Mounting<F> {
     async fn complete(&mut self, place: usize) -> Result<(), LogError> {
         let mut bytes = [0; PREFIX_BYTES];
         let message = self.index.messages[place];
-        let read = self.log.read_at(message.anchor.block(), message.anchor_start, 0, &mut bytes).await;
-        let prefix = match read {
-            Ok(()) => Prefix::decode(&bytes).filter(|prefix| prefix.chunk_bytes > 0),
-            Err(error) => return Err(error),
-        };
+        let mut prefix = None;
+        if usize::from(message.anchor_units.saturating_sub(2)) * RECORD_ALIGN_BYTES >= PREFIX_BYTES {
+            self.log.read_at(message.anchor.block(), message.anchor_start, 0, &mut bytes).await?;
+            prefix = Prefix::decode(&bytes).filter(|prefix| prefix.chunk_bytes > 0);
+        }
         let mut whole = self.index.sort_content(place);
         if let Some(prefix) = prefix {
             let message = &mut self.index.messages[place];
@@ -136,7 +146,7 @@ impl<F: NorFlash> Mounting<F> {
             let tail_end = u64::from(prefix.tail_at)
                 + u64::from(prefix.size - message.full_chunks() * prefix.chunk_bytes);
             let units = u64::from(message.anchor_units.saturating_sub(2));
-            whole &= prefix.tail_at == 0 || tail_end.div_ceil(32) <= units;
+            whole &= prefix.tail_at == 0 || tail_end.div_ceil(RECORD_ALIGN_BYTES as u64) <= units;
             for page in 1..message.pages() {
                 whole &= self.index.other(place, key(RECIPIENTS, page)).is_some();
             }

@@ -352,7 +352,8 @@ impl StatePage {
     }
 }
 
-limits::const_assert!(STATUS_TEXT_BYTES_MAX <= u8::MAX as usize && REASON_BYTES_MAX <= u8::MAX as usize);
+limits::const_assert!(STATUS_TEXT_BYTES_MAX <= u8::MAX as usize);
+limits::const_assert!(REASON_BYTES_MAX <= u8::MAX as usize);
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]

@@ -255,7 +255,8 @@ impl<F: NorFlash> Spool<F> {
     ///
     /// # Errors
     /// [`SpoolError::TooLong`] beyond [`limits::spool::RECIPE_BYTES_MAX`]; [`SpoolError::Full`] only if it is
-    /// larger than [`limits::spool::RECIPE_BYTES_RESERVED`]; [`SpoolError::NoSuchMessage`],
+    /// larger than [`limits::spool::RECIPE_BYTES_RESERVED`] or than the one it replaces, and then the earlier one
+    /// stays; [`SpoolError::NoSuchMessage`],
     /// [`SpoolError::Flash`].
     pub async fn set_recipe(&self, id: QueueId, recipe: &[u8]) -> Result<(), SpoolError> {
         let wanted = units(recipe.len()) + 1;

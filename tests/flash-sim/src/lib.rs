@@ -236,11 +236,12 @@ impl<const ERASE: usize> SimFlash<ERASE> {
 
     /// Sets octets without any rule: decay, foreign content.
     pub fn poke(&self, offset: usize, bytes: &[u8]) {
-        let mut device = self.device.borrow_mut();
+        let device = &mut *self.device.borrow_mut();
         device.bytes[offset..offset + bytes.len()].copy_from_slice(bytes);
         if let Some(programmed) = &mut device.programmed {
             let units = offset / UNIT_BYTES..(offset + bytes.len()).div_ceil(UNIT_BYTES);
-            programmed[units].fill(true);
+            let bytes = device.bytes[units.start * UNIT_BYTES..units.end * UNIT_BYTES].chunks(UNIT_BYTES);
+            programmed[units].iter_mut().zip(bytes).for_each(|(flag, unit)| *flag = !is_blank(unit));
         }
     }
 
