@@ -37,6 +37,8 @@ enum Command {
     Test(commands::test::Options),
     /// Format, clippy on the host and for the appliance, licences and advisories.
     Lint(commands::lint::Options),
+    /// Counts instructions per message and compares with the committed figures.
+    Bench(commands::bench::Options),
     /// Rules of this project that no compiler knows.
     Tidy(commands::tidy::Options),
     /// What the continuous integration does: .ci/run in a clean clone.
@@ -51,6 +53,7 @@ fn main() -> std::process::ExitCode {
         Command::Run(options) => commands::run::run(&options),
         Command::Test(options) => commands::test::run(&options),
         Command::Lint(options) => commands::lint::run(&options),
+        Command::Bench(options) => commands::bench::run(&options),
         Command::Tidy(options) => commands::tidy::run(&options),
         Command::Ci(options) => commands::ci::run(&options),
     };

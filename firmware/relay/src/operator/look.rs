@@ -107,6 +107,7 @@ pub(super) async fn counters<P: Platform, W: Write>(
     screen.line(format_args!("{:<28}{:>14}", "events", appliance.log.recorded())).await;
     screen.line(format_args!("{:<28}{:>14}", "events no longer kept", appliance.log.lost())).await;
     screen.line(format_args!("{:<28}{:>11}.{} %", "processor busy", per_mille / 10, per_mille % 10)).await;
+    screen.line(format_args!("{:<28}{busy_us:>14}", "microseconds busy")).await;
     screen.line(format_args!("{:<28}{running_us:>14}", "microseconds running")).await;
     Outcome::Done
 }
