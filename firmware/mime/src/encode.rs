@@ -11,8 +11,6 @@ use limits::mime::{ENCODED_LINE_BYTES_MAX, SAFE_LINE_BYTES_MAX};
 
 /// Octets of a quoted-printable line before the `=` of a soft break.
 const QUOTED_LINE_BYTES_MAX: usize = ENCODED_LINE_BYTES_MAX - 1;
-/// White space before a line end that is remembered to be left out; more than this is content.
-const HELD_SPACE_BYTES_MAX: usize = 64;
 const HEX: &[u8; 16] = b"0123456789ABCDEF";
 const FROM: &[u8; 4] = b"From";
 
@@ -21,6 +19,8 @@ const FROM: &[u8; 4] = b"From";
 pub struct QuotedPrintable {
     /// The input is quoted-printable: `=` keeps its meaning and white space at line ends has none.
     quoted_already: bool,
+    /// The line that is being written, and room for its end.
+    line: [u8; ENCODED_LINE_BYTES_MAX + 2],
     column: usize,
     after_soft_break: bool,
     /// How much of `From` stands at the start of the line, if nothing else does.
@@ -30,7 +30,6 @@ pub struct QuotedPrintable {
     equals: bool,
     /// Octets of an escape that still follow.
     escape_left: u8,
-    spaces: Vec<u8>,
 }
 
 impl QuotedPrintable {
@@ -39,13 +38,13 @@ impl QuotedPrintable {
     pub fn new() -> Self {
         Self {
             quoted_already: false,
+            line: [0; ENCODED_LINE_BYTES_MAX + 2],
             column: 0,
             after_soft_break: false,
             from: 0,
             cr: false,
             equals: false,
             escape_left: 0,
-            spaces: Vec::new(),
         }
     }
 
@@ -59,16 +58,15 @@ impl QuotedPrintable {
     pub fn push<O: Output>(&mut self, octets: &[u8], out: &mut O) {
         let mut rest = octets;
         while let Some((&c, after)) = rest.split_first() {
-            // The long way only for what is special; runs of ordinary octets are copied.
-            let undecided = self.cr || self.equals || self.escape_left > 0 || !self.spaces.is_empty();
-            if self.column > FROM.len() && !undecided {
+            // The long way only for what is special; runs of ordinary text are copied.
+            let undecided = self.cr || self.equals || self.escape_left > 0;
+            if self.column > self.from && !undecided {
                 let room = QUOTED_LINE_BYTES_MAX.saturating_sub(self.column);
                 let window = rest.get(..room).unwrap_or(rest);
-                let plain = window.iter().position(|c| !is_plain(*c)).unwrap_or(window.len());
-                if plain > 0 {
-                    let (run, beyond) = rest.split_at(plain);
-                    out.put(run);
-                    self.column += plain;
+                let run = window.iter().position(|c| !is_text(*c)).unwrap_or(window.len());
+                if run > 0 {
+                    let (run, beyond) = rest.split_at(run);
+                    self.copy(run);
                     rest = beyond;
                     continue;
                 }
@@ -81,76 +79,62 @@ impl QuotedPrintable {
     /// The content is complete.
     pub fn finish<O: Output>(&mut self, out: &mut O) {
         if self.cr {
-            self.cr = false;
-            self.let_equals_go(out);
-            self.let_spaces_go(out);
-            self.escaped(b'\r', out);
+            self.bare_cr(out);
         } else if self.equals {
             self.equals = false;
-            self.literal(b'=', out);
+            self.copy(b"=");
         }
         self.end_spaces(out);
+        out.put(self.line.get(..self.column).unwrap_or(&[]));
+        self.new_line(false);
     }
 
     fn octet<O: Output>(&mut self, c: u8, out: &mut O) {
         if self.cr {
-            self.cr = false;
             if c == b'\n' {
-                if self.equals {
-                    // A soft break that was there.
-                    self.equals = false;
-                    self.literal(b'=', out);
-                }
-                self.end_spaces(out);
-                out.put(b"\r\n");
-                self.new_line(false);
+                self.hard_break(out);
                 return;
             }
-            self.let_equals_go(out);
-            self.let_spaces_go(out);
-            self.escaped(b'\r', out);
+            self.bare_cr(out);
         } else if self.equals && c != b'\r' {
             self.let_equals_go(out);
             self.escape_left = 2;
         }
-        match c {
-            b'\r' => {
-                self.cr = true;
-                self.escape_left = 0;
-            }
-            b' ' | b'\t' => self.space(c, out),
-            _ => {
-                self.let_spaces_go(out);
-                self.visible(c, out);
-            }
+        if c == b'\r' {
+            self.cr = true;
+            self.escape_left = 0;
+            return;
         }
-    }
-
-    fn visible<O: Output>(&mut self, c: u8, out: &mut O) {
         if self.escape_left > 0 && is_plain(c) {
             self.escape_left -= 1;
-            self.literal(c, out);
+            self.copy(&[c]);
             return;
         }
         self.escape_left = 0;
-        let at_start = self.column == 0;
         if c == b'=' && self.quoted_already {
             self.equals = true;
-        } else if !is_plain(c) || (at_start && c == b'.') || (at_start && c == b'-' && self.after_soft_break)
-        {
-            self.escaped(c, out);
-        } else {
+        } else if is_text(c) {
             self.make_room(1, out);
-            // The break may just have been made.
-            if self.column == 0 && (c == b'.' || (c == b'-' && self.after_soft_break)) {
-                self.escaped(c, out);
-            } else {
-                if FROM.get(self.from) == Some(&c) && self.from == self.column {
-                    self.from += 1;
-                }
-                self.literal(c, out);
-            }
+            self.text(c, out);
+        } else {
+            self.escaped(c, out);
         }
+    }
+
+    /// A printable octet or white space, for which there is room.
+    fn text<O: Output>(&mut self, c: u8, out: &mut O) {
+        if self.column == 0 && (c == b'.' || (c == b'-' && self.after_soft_break)) {
+            self.escaped(c, out);
+            return;
+        }
+        if self.from == FROM.len() && self.column == FROM.len() && !is_plain(c) {
+            self.column = 0;
+            self.copy(b"=46rom");
+        }
+        if self.from == self.column && FROM.get(self.from) == Some(&c) {
+            self.from += 1;
+        }
+        self.copy(&[c]);
     }
 
     /// The `=` begins an escape; the two octets after it must stay beside it.
@@ -158,67 +142,80 @@ impl QuotedPrintable {
         if self.equals {
             self.equals = false;
             self.make_room(3, out);
-            self.literal(b'=', out);
+            self.copy(b"=");
         }
     }
 
-    fn space<O: Output>(&mut self, c: u8, out: &mut O) {
-        self.escape_left = 0;
-        if self.quoted_already {
-            // Whether it means something shows at the end of the line.
-            if self.spaces.len() >= HELD_SPACE_BYTES_MAX {
-                self.let_spaces_go(out);
-            }
-        } else {
-            self.let_spaces_go(out);
-        }
-        self.spaces.push(c);
+    /// The CR that was waited with has no LF.
+    fn bare_cr<O: Output>(&mut self, out: &mut O) {
+        self.cr = false;
+        self.let_equals_go(out);
+        self.escaped(b'\r', out);
     }
 
-    /// Something follows the white space in its line: it may stand as it is.
-    fn let_spaces_go<O: Output>(&mut self, out: &mut O) {
-        if self.spaces.is_empty() {
-            return;
+    fn hard_break<O: Output>(&mut self, out: &mut O) {
+        self.cr = false;
+        if self.equals {
+            // A soft break that was there.
+            self.equals = false;
+            self.copy(b"=");
         }
-        let mut spaces = core::mem::take(&mut self.spaces);
-        for space in spaces.drain(..) {
-            if self.from == FROM.len() && self.column == FROM.len() {
-                self.escaped(space, out);
-            } else {
-                self.make_room(1, out);
-                self.literal(space, out);
-            }
-        }
-        self.spaces = spaces;
+        self.end_spaces(out);
+        self.copy(b"\r\n");
+        out.put(self.line.get(..self.column).unwrap_or(&[]));
+        self.new_line(false);
     }
 
-    /// The line ends after the white space: it is encoded, or left out where it means nothing (RFC 2045 §6.7 rule 3).
+    fn spaces_at_end(&self) -> usize {
+        let line = self.line.get(..self.column).unwrap_or(&[]);
+        line.iter().rev().take_while(|c| matches!(c, b' ' | b'\t')).count()
+    }
+
+    /// The line ends after white space: it is encoded, or left out where it means nothing (RFC 2045 §6.7 rule 3).
     fn end_spaces<O: Output>(&mut self, out: &mut O) {
-        let spaces = core::mem::take(&mut self.spaces);
-        if !self.quoted_already
-            && let Some(space) = spaces.last()
+        let spaces = self.spaces_at_end();
+        if self.quoted_already {
+            self.column -= spaces;
+        } else if spaces > 0
+            && let Some(&space) = self.line.get(self.column - 1)
         {
-            self.escaped(*space, out);
+            self.column -= 1;
+            self.escaped(space, out);
         }
-        self.spaces = spaces;
-        self.spaces.clear();
     }
 
-    fn literal<O: Output>(&mut self, c: u8, out: &mut O) {
-        out.put(&[c]);
-        self.column += 1;
+    fn copy(&mut self, octets: &[u8]) {
+        if let Some(room) = self.line.get_mut(self.column..self.column + octets.len()) {
+            room.copy_from_slice(octets);
+            self.column += octets.len();
+        }
     }
 
     fn escaped<O: Output>(&mut self, c: u8, out: &mut O) {
         self.make_room(3, out);
-        out.put(&[b'=', HEX[usize::from(c >> 4)], HEX[usize::from(c & 15)]]);
-        self.column += 3;
+        self.copy(&[b'=', HEX[usize::from(c >> 4)], HEX[usize::from(c & 15)]]);
     }
 
     fn make_room<O: Output>(&mut self, octets: usize, out: &mut O) {
-        if self.column + octets > QUOTED_LINE_BYTES_MAX {
-            out.put(b"=\r\n");
-            self.new_line(true);
+        if self.column + octets <= QUOTED_LINE_BYTES_MAX {
+            return;
+        }
+        // In quoted text white space before the break may be the end of its line and mean nothing: it goes along, unless
+        // it is all there is.
+        let carried = self.spaces_at_end();
+        let mut spaces = [0; ENCODED_LINE_BYTES_MAX + 2];
+        let carry = self.quoted_already && carried + octets <= QUOTED_LINE_BYTES_MAX;
+        if carry {
+            self.column -= carried;
+            let from = self.line.get(self.column..self.column + carried).unwrap_or(&[]);
+            spaces[..from.len()].copy_from_slice(from);
+        }
+        self.copy(b"=");
+        out.put(self.line.get(..self.column).unwrap_or(&[]));
+        out.put(b"\r\n");
+        self.new_line(true);
+        if carry {
+            self.copy(spaces.get(..carried).unwrap_or(&[]));
         }
     }
 
@@ -241,12 +238,18 @@ const fn is_plain(c: u8) -> bool {
     c > b' ' && c < 127 && c != b'='
 }
 
+/// The same, or white space.
+const fn is_text(c: u8) -> bool {
+    is_plain(c) || c == b' ' || c == b'\t'
+}
+
 /// Base64 in lines of 76 (RFC 2045 §6.8); the last line has no line end.
 #[derive(Debug)]
 pub struct Base64 {
     carry: [u8; 3],
     carried: usize,
-    line: [u8; ENCODED_LINE_BYTES_MAX],
+    /// CRLF, and the line that is being written.
+    line: [u8; 2 + ENCODED_LINE_BYTES_MAX],
     filled: usize,
     lines: bool,
 }
@@ -257,7 +260,9 @@ impl Base64 {
     /// Nothing encoded yet.
     #[must_use]
     pub fn new() -> Self {
-        Self { carry: [0; 3], carried: 0, line: [0; ENCODED_LINE_BYTES_MAX], filled: 0, lines: false }
+        let mut line = [0; 2 + ENCODED_LINE_BYTES_MAX];
+        line[..2].copy_from_slice(b"\r\n");
+        Self { carry: [0; 3], carried: 0, line, filled: 0, lines: false }
     }
 
     /// The next octets.
@@ -292,7 +297,7 @@ impl Base64 {
 
     #[inline]
     fn four<O: Output>(&mut self, letters: [u8; 4], out: &mut O) {
-        if let Some(space) = self.line.get_mut(self.filled..self.filled + 4) {
+        if let Some(space) = self.line.get_mut(self.filled + 2..self.filled + 6) {
             space.copy_from_slice(&letters);
         }
         self.filled += 4;
@@ -303,10 +308,9 @@ impl Base64 {
 
     fn flush<O: Output>(&mut self, out: &mut O) {
         if self.filled > 0 {
-            if self.lines {
-                out.put(b"\r\n");
-            }
-            out.put(&self.line[..self.filled]);
+            // The line end before the line, none before the first.
+            let start = if self.lines { 0 } else { 2 };
+            out.put(self.line.get(start..self.filled + 2).unwrap_or(&[]));
             self.lines = true;
             self.filled = 0;
         }
@@ -519,7 +523,7 @@ mod tests {
             ("caf\u{e9}\r\n\r\n", "caf=C3=A9\r\n\r\n"),
             ("end \r\n \r\nx\t", "end=20\r\n=20\r\nx=09"),
             (".\r\n..\r\na.\r\n", "=2E\r\n=2E.\r\na.\r\n"),
-            ("From x\r\nFromx\r\n From x\r\n", "From=20x\r\nFromx\r\n From x\r\n"),
+            ("From x\r\nFromx\r\n From x\r\n", "=46rom x\r\nFromx\r\n From x\r\n"),
             ("-- \r\n--b\r\n", "--=20\r\n--b\r\n"),
             ("a\rb\nc\r", "a=0Db=0Ac=0D"),
         ] {
@@ -545,7 +549,7 @@ mod tests {
             ("a=3Db\r\n", "a=3Db\r\n"),
             ("soft=\r\nbreak =\r\n", "soft=\r\nbreak =\r\n"),
             ("gone \t\r\nx\r\n", "gone\r\nx\r\n"),
-            ("From =\r\nhere\r\n.\r\n", "From=20=\r\nhere\r\n=2E\r\n"),
+            ("From =\r\nhere\r\n.\r\n", "=46rom =\r\nhere\r\n=2E\r\n"),
             ("caf\u{e9}\r\n", "caf=C3=A9\r\n"),
         ] {
             for piece in [1, 2, 100] {
@@ -614,6 +618,16 @@ mod tests {
             // What is not says the same afterwards.
             let hardened = quoted(QuotedPrintable::harden(), &octets, piece);
             assert_safe(&hardened);
+        }
+
+        #[test]
+        fn hardened_text_decodes_to_the_same(tokens in prop::collection::vec(prop::sample::select(vec![
+            "=41", "=3D", "=\r\n", "= \r\n", "\r\n", " ", "\t", "    ", "word", "From ", ".", "-", "caf\u{e9}", "--b",
+        ]), 0..80), piece in 1..40usize) {
+            let text = tokens.concat();
+            let hardened = quoted(QuotedPrintable::harden(), text.as_bytes(), piece);
+            assert_safe(&hardened);
+            prop_assert_eq!(unquoted(&hardened), unquoted(text.as_bytes()));
         }
     }
 }
