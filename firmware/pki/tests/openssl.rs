@@ -55,7 +55,14 @@ fn the_facts_of_a_certificate_are_what_openssl_put_into_it() {
 
 #[test]
 fn a_chain_is_put_in_order_whatever_the_order_of_the_paste() {
-    for (key, digest) in [(P256, "-sha256"), (RSA, "-sha256"), (RSA, "-sha384"), (RSA, "-sha512")] {
+    for (key, digest) in [
+        (P256, "-sha256"),
+        (P256, "-sha384"),
+        (P256, "-sha512"),
+        (RSA, "-sha256"),
+        (RSA, "-sha384"),
+        (RSA, "-sha512"),
+    ] {
         let ca = Authority::new(key, digest);
         let leaf = ca.leaf("ann", P256, &mail("ann@example.org"));
         let key = certificate(&leaf).public_key().clone();
