@@ -229,6 +229,26 @@ fn keys_typed_ahead_wait_and_ctrl_c_interrupts() {
 }
 
 #[test]
+fn a_terminal_that_does_not_read_stops_the_input_and_loses_nothing() {
+    let mut console = Console::new(common::NAMES);
+    let typed = b"help\rset \t\x15".repeat(100);
+    let (mut rest, mut shown) = (&typed[..], Vec::new());
+    while !rest.is_empty() || !console.transmit().is_empty() {
+        let taken = console.receive(rest);
+        rest = &rest[taken..];
+        assert!(console.transmit().len() <= limits::console::OUTPUT_BYTES_MAX);
+        // A slow line: a hundred octets, then the next attempt.
+        let sent = console.transmit().len().min(100);
+        shown.extend_from_slice(&console.transmit()[..sent]);
+        console.transmitted(sent);
+    }
+    let shown = String::from_utf8(shown).unwrap();
+    assert_eq!(shown.matches(" help [COMMAND] ").count(), 100);
+    assert_eq!(shown.matches("Ctrl-C drops a line.\r\nstargate> ").count(), 100);
+    assert_eq!(shown.matches("\r\nhostname  network  ").count(), 100);
+}
+
+#[test]
 fn a_new_prompt_follows_a_line_end_and_a_redraw_does_not() {
     let mut console = Console::new(common::NAMES);
     console.set_prompt("gw1.example.org", false);
