@@ -61,9 +61,10 @@ impl<F: NorFlash> Log<F> {
         }
         let newest = (0..count).filter_map(|b| self.sequence(b).map(|sequence| (sequence, b))).max();
         self.head = newest.map(|(_, block)| block);
-        // An erase count that a power cut took away is replaced by the largest that is known.
-        let most = self.blocks.iter().map(|b| b.erases).filter(|e| *e != u32::MAX).max().unwrap_or(0);
-        self.blocks.iter_mut().filter(|b| b.erases == u32::MAX).for_each(|b| b.erases = most);
+        // An erase count that a power cut took away, or that was never there, is replaced by the smallest that is
+        // known: a factory-fresh block is used next, and a torn erase costs one erase more.
+        let least = self.blocks.iter().map(|b| b.erases).filter(|e| *e != u32::MAX).min().unwrap_or(0);
+        self.blocks.iter_mut().filter(|b| b.erases == u32::MAX).for_each(|b| b.erases = least);
         Ok(report)
     }
 

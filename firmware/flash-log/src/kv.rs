@@ -52,7 +52,8 @@ impl From<LogError> for KvError {
 /// # Why a deleted value does not come back
 /// Blocks are erased strictly in the order in which they were opened, and an erase intent hides a block before
 /// its erase begins. A deletion is a record of its own. It is dropped when its block is cleaned; then every older
-/// block, and with it every older value of the key, has been erased or is hidden.
+/// block, and with it every older value of the key, has been erased or is hidden. Versions are counted for the
+/// whole store, so that a key that is set again wins over its own deletion.
 ///
 /// # Capacity
 /// With `N` blocks that hold `R` octets each, all live records (each rounded up to 32 octets, plus 32) take at
@@ -61,6 +62,9 @@ pub struct KvStore<F> {
     log: Log<F>,
     /// Latest record of each key, sorted by key; deletions too while older values may exist on flash.
     index: Vec<Entry>,
+    /// Greater than every version on flash. One count for all keys: a key that is set again after its deletion
+    /// was dropped must still win over the deletion, which stays on flash until its block is erased.
+    next_version: u32,
 }
 
 fn key_of(entry: &Entry) -> u32 {
@@ -74,7 +78,7 @@ impl<F: NorFlash> KvStore<F> {
     /// [`KvError::Flash`] if the device cannot be read or its geometry is unusable.
     pub async fn open(flash: F) -> Result<Self, KvError> {
         let (log, _) = Log::mount(flash, LOG_KIND).await?;
-        let mut store = Self { log, index: Vec::new() };
+        let mut store = Self { log, index: Vec::new(), next_version: 0 };
         for block in store.log.blocks_in_order() {
             let Some(mut scan) = store.log.scan(block) else { continue };
             while let Some(entry) = store.log.next(&mut scan).await? {
@@ -92,6 +96,7 @@ impl<F: NorFlash> KvStore<F> {
 
     /// Records are met in the order of writing: of equal versions the later is the copy that cleaning made.
     fn remember(&mut self, entry: Entry) {
+        self.next_version = self.next_version.max(entry.record.version.saturating_add(1));
         match self.find(key_of(&entry)) {
             Ok(at) if entry.record.version >= self.index[at].record.version => self.index[at] = entry,
             Ok(_) => {}
@@ -182,11 +187,10 @@ impl<F: NorFlash> KvStore<F> {
     }
 
     async fn put(&mut self, key: u32, kind: u8, value: &[u8]) -> Result<(), KvError> {
-        let mut version = 0;
-        match self.find(key) {
-            Ok(at) => version = self.index[at].record.version.checked_add(1).ok_or(KvError::Full)?,
-            Err(_) => self.make_key_room().await?,
+        if self.find(key).is_err() {
+            self.make_key_room().await?;
         }
+        let version = self.next_version;
         let record = Record { kind, anchor: false, owner: 0, part: key, version };
         for _ in 0..PLACE_ATTEMPTS_MAX {
             self.make_room(value.len() as u32).await?;

@@ -665,8 +665,9 @@ pub(crate) async fn program<F: NorFlash>(
     address: u32,
     bytes: &[u8],
 ) -> Result<(), LogError> {
-    let whole = bytes.len() - bytes.len() % UNIT;
-    let (body, rest) = bytes.split_at(whole);
+    // What ends inside a unit is filled up in a buffer, together with what fits before it: one operation less.
+    let filled = if bytes.len().is_multiple_of(UNIT) { 0 } else { bytes.len() % COPY_BYTES };
+    let (body, rest) = bytes.split_at(bytes.len() - filled);
     let mut at = address;
     for piece in body.chunks(PROGRAM_BYTES) {
         write_and_compare(flash, at, piece).await?;
@@ -675,12 +676,13 @@ pub(crate) async fn program<F: NorFlash>(
             yield_now().await;
         }
     }
+    let end = rest.len().next_multiple_of(UNIT);
     if !rest.is_empty() {
-        let mut unit = [0xff; UNIT];
-        unit[..rest.len()].copy_from_slice(rest);
-        write_and_compare(flash, at, &unit).await?;
+        let mut buffer = [0xff; COPY_BYTES];
+        buffer[..rest.len()].copy_from_slice(rest);
+        write_and_compare(flash, at, &buffer[..end]).await?;
     }
-    *programmed += (whole + if rest.is_empty() { 0 } else { UNIT }) as u64;
+    *programmed += (body.len() + end) as u64;
     Ok(())
 }
 

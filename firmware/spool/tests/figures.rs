@@ -1,0 +1,145 @@
+//! What operations cost on the real geometry, counted: 248 blocks of 256 KiB. Run with `--nocapture` to see it.
+#![allow(clippy::unwrap_used)]
+
+use std::time::Instant;
+
+use embassy_futures::block_on;
+use envelope::QueueId;
+use flash_sim::{Counters, Random, SimFlash};
+use spool::{Admission, Arrival, Class, RecipientState, Removal, Spool, SpoolError, Status};
+
+type Flash = SimFlash<{ limits::flash::BLOCK_BYTES }>;
+
+fn blank() -> Flash {
+    Flash::new(limits::flash::SPOOL_BLOCKS.len())
+}
+
+fn put(spool: &Spool<Flash>, len: usize) -> Result<QueueId, SpoolError> {
+    block_on(async {
+        let admission =
+            Admission { size: Some(len as u32), recipients: 1, recipients_bytes: 21, class: Class::Mail };
+        let mut incoming = spool.begin(admission)?;
+        let piece = [b'm'; 4_096];
+        let mut left = len;
+        while left > 0 {
+            let now = left.min(piece.len());
+            spool.append(&mut incoming, &piece[..now]).await?;
+            left -= now;
+        }
+        let arrival = Arrival { sender: "sender@example.org", facts: &[5; 120], ..Arrival::default() };
+        spool.commit(incoming, &arrival, ["recipient@example.org"].into_iter()).await
+    })
+}
+
+fn difference(flash: &Flash, before: Counters) -> (u64, u64, u64) {
+    let now = flash.counters();
+    (
+        now.programs - before.programs,
+        now.bytes_programmed - before.bytes_programmed,
+        now.erases - before.erases,
+    )
+}
+
+#[test]
+fn a_small_message_costs_three_programs_and_each_later_step_two() {
+    let flash = blank();
+    let spool = block_on(Spool::mount(flash.clone())).unwrap().0;
+    put(&spool, 10).unwrap();
+    let cost = |name: &str, most: u64, step: &dyn Fn()| {
+        let before = flash.counters();
+        step();
+        let (programs, bytes, _) = difference(&flash, before);
+        println!("{name:28} {programs:4} programs {bytes:7} octets");
+        assert!(programs <= most, "{name}: {programs}");
+    };
+    cost("store 1 KiB", 3, &|| {
+        put(&spool, 1_024).unwrap();
+    });
+    cost("store 10 KiB", 6, &|| {
+        put(&spool, 10_240).unwrap();
+    });
+    cost("store 1 MiB", 400, &|| {
+        put(&spool, 1_048_576).unwrap();
+    });
+    let id = put(&spool, 1_024).unwrap();
+    cost("recipe of 5,000 octets", 3, &|| block_on(spool.set_recipe(id, &[1; 5_000])).unwrap());
+    let deferred = RecipientState::Deferred(Status::new(451, "4.7.1 try again later"));
+    let attempt = [(0, deferred)];
+    cost("attempt, one recipient", 2, &|| block_on(spool.record_attempt(id, &attempt, 1, "x")).unwrap());
+    cost("remove", 1, &|| block_on(spool.remove(id, Removal::Delivered)).unwrap());
+}
+
+#[test]
+fn steady_traffic_is_written_once_and_wears_evenly() {
+    let flash = blank();
+    let spool = block_on(Spool::mount(flash.clone())).unwrap().0;
+    let mut random = Random::new(1);
+    let mut waiting = Vec::new();
+    let mut wanted = 0;
+    let before = flash.counters();
+    // One message in twenty waits for long, the rest leaves at once.
+    for _ in 0..5_000 {
+        let len = [1_000, 3_000, 12_000, 60_000][random.below(4)];
+        let id = put(&spool, len).unwrap();
+        wanted += len as u64;
+        if random.below(20) == 0 {
+            waiting.push(id);
+        } else {
+            block_on(spool.remove(id, Removal::Delivered)).unwrap();
+        }
+        if waiting.len() > 300 {
+            let id = waiting.swap_remove(random.below(300));
+            block_on(spool.remove(id, Removal::Delivered)).unwrap();
+        }
+    }
+    let (programs, bytes, erases) = difference(&flash, before);
+    let usage = spool.usage();
+    println!("5,000 messages: {wanted} octets of content, {bytes} programmed in {programs} operations");
+    println!(
+        "moved {} octets, {erases} erases, per block {} to {}",
+        usage.moved, usage.erases_min, usage.erases_max
+    );
+    assert!(bytes < wanted + wanted / 10 + 5_000 * 400, "write amplification");
+}
+
+#[test]
+fn a_full_queue_mounts_by_reading_little() {
+    for (len, least) in [(1_024, 4_032), (1_048_576, 50)] {
+        let flash = blank();
+        let spool = block_on(Spool::mount(flash.clone())).unwrap().0;
+        let mut count = 0;
+        let mut refused = None;
+        while refused.is_none() {
+            match put(&spool, len) {
+                Ok(id) => {
+                    count += 1;
+                    if len < 10_000 {
+                        block_on(spool.set_recipe(id, &[1; 5_000])).unwrap();
+                        let attempt = [(0, RecipientState::Deferred(Status::new(451, "later")))];
+                        block_on(spool.record_attempt(id, &attempt, 1, "x")).unwrap();
+                    }
+                }
+                Err(error) => refused = Some(error),
+            }
+        }
+        let usage = spool.usage();
+        assert!(count >= least, "{count} messages of {len} octets, {refused:?}, {usage:?}");
+        drop(spool);
+        let before = flash.counters();
+        let started = Instant::now();
+        let (_, report) = block_on(Spool::mount(flash.clone())).unwrap();
+        let now = flash.counters();
+        assert_eq!((report.messages, report.messages_damaged), (count, 0));
+        let bytes = now.bytes_read - before.bytes_read;
+        println!(
+            "{count} messages of {len}: capacity {} used {}, mount {} records, {} reads of {bytes} octets, {:?}",
+            usage.capacity,
+            usage.used,
+            report.records,
+            now.reads - before.reads,
+            started.elapsed()
+        );
+        assert_eq!(now.programs, before.programs);
+        assert!(bytes < 8 * 1_024 * 1_024, "{bytes}");
+    }
+}
