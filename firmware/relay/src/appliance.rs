@@ -225,6 +225,12 @@ impl<'f, P: Platform> Appliance<'f, P> {
         &self.counters
     }
 
+    /// Messages in the queue, whatever their state.
+    #[must_use]
+    pub fn queued(&self) -> u32 {
+        self.spool.usage().messages
+    }
+
     /// Records that something failed which no peer can be told.
     pub(crate) fn record_error(&self, area: &str, what: impl fmt::Display) {
         let text = alloc::format!("{what}");

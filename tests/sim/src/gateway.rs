@@ -146,6 +146,7 @@ impl Gateway {
             tpm.power_cycle();
         }
         self.boot.set(self.boot.get() + 1);
+        self.terminal.clear();
         let group = self.group();
         let powered = Rc::new(RefCell::new(Some(self.bank.clone())));
         *self.powered.borrow_mut() = Some(powered.clone());
@@ -271,14 +272,37 @@ impl Gateway {
         found.unwrap_or_else(|| panic!("no counter {label}")).1
     }
 
+    /// Whether the queue is empty.
+    #[must_use]
+    pub fn queue_is_empty(&self) -> bool {
+        self.appliance().queued() == 0
+    }
+
     /// Types a command at the console and returns what it shows until the next prompt.
     pub async fn console(&self, command: &str) -> String {
+        self.terminal.wait_for(prompts).await;
         self.terminal.clear();
         self.terminal.type_text(&format!("{command}\r"));
-        let shown =
-            self.terminal.wait_for(|shown| shown.matches("> ").count() >= 1 && shown.ends_with("> ")).await;
+        let shown = self.terminal.wait_for(|shown| shown.contains('\n') && prompts(shown)).await;
         shown.replace('\r', "")
     }
+
+    /// Types a command that asks for lines, and those lines, and the dot that ends them.
+    pub async fn console_paste(&self, command: &str, lines: &str) -> String {
+        self.terminal.wait_for(prompts).await;
+        self.terminal.clear();
+        self.terminal.type_text(&format!("{command}\r"));
+        for line in lines.lines().chain(["."]) {
+            self.terminal.type_text(&format!("{line}\r"));
+        }
+        let shown = self.terminal.wait_for(|shown| shown.contains('\n') && prompts(shown)).await;
+        shown.replace('\r', "")
+    }
+}
+
+/// Whether the console asks for a command: LF, the prompt, and nothing after it.
+fn prompts(shown: &str) -> bool {
+    shown.rsplit('\n').next().is_some_and(|row| row.ends_with("> "))
 }
 
 impl Drop for Gateway {

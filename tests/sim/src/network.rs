@@ -284,7 +284,8 @@ impl SimStream {
         self.timer = Some(sleep);
     }
 
-    fn poll_read(&mut self, out: &mut [u8], cx: &mut Context<'_>) -> Poll<Result<usize, StreamError>> {
+    /// Reads what has arrived into `out`: 0 at the end of the peer's data.
+    pub fn poll_read(&mut self, out: &mut [u8], cx: &mut Context<'_>) -> Poll<Result<usize, StreamError>> {
         if self.is_dark() {
             self.network.wait_for_light(cx);
             return Poll::Pending;
@@ -329,7 +330,8 @@ impl SimStream {
         Poll::Pending
     }
 
-    fn poll_write(&mut self, data: &[u8], cx: &mut Context<'_>) -> Poll<Result<usize, StreamError>> {
+    /// Writes as much of `data` as the window has room for.
+    pub fn poll_write(&mut self, data: &[u8], cx: &mut Context<'_>) -> Poll<Result<usize, StreamError>> {
         let now = self.network.executor.now();
         if self.closed.get() || self.read.borrow().reset_at.is_some_and(|at| at <= now) {
             return Poll::Ready(Err(StreamError::Reset));

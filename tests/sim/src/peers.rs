@@ -8,8 +8,10 @@ use crate::network::{Network, SimStream};
 use embedded_io_async::{Read, Write};
 use platform::{Stream, StreamError};
 use std::cell::RefCell;
+use std::future::poll_fn;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
+use std::task::Poll;
 
 /// One reply of an SMTP server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,21 +47,53 @@ pub struct Client {
 }
 
 impl Client {
+    /// A client on a connection that is open.
+    #[must_use]
+    pub fn new(stream: SimStream) -> Self {
+        Self { stream, received: Vec::new() }
+    }
+
     /// Connects and does not wait for the greeting.
     ///
     /// # Panics
     /// When the connection fails.
     pub async fn connect(network: &Network, from: IpAddr, to: SocketAddr) -> Self {
-        let stream = network.connect(from, to).await.expect("the appliance listens");
-        Self { stream, received: Vec::new() }
+        Self::new(network.connect(from, to).await.expect("the appliance listens"))
     }
 
-    /// Sends octets as they are.
+    /// Sends octets as they are. While the server does not take them, what it says is read, so that neither waits for
+    /// the other for ever.
     ///
     /// # Errors
     /// When the connection is gone.
     pub async fn raw(&mut self, octets: &[u8]) -> Result<(), StreamError> {
-        self.stream.write_all(octets).await
+        let mut rest = octets;
+        while !rest.is_empty() {
+            let Self { stream, received } = self;
+            let written = poll_fn(|cx| {
+                if let Poll::Ready(written) = stream.poll_write(rest, cx) {
+                    return Poll::Ready(written);
+                }
+                let mut buffer = [0; 4096];
+                match stream.poll_read(&mut buffer, cx) {
+                    Poll::Pending => Poll::Pending,
+                    Poll::Ready(Ok(0)) => Poll::Ready(Err(StreamError::Reset)),
+                    Poll::Ready(Ok(count)) => {
+                        received.extend_from_slice(&buffer[..count]);
+                        Poll::Ready(Ok(0))
+                    }
+                    Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+                }
+            })
+            .await?;
+            rest = &rest[written..];
+        }
+        Ok(())
+    }
+
+    /// Ends this side in good order, without QUIT.
+    pub async fn close(mut self) {
+        self.stream.close().await;
     }
 
     /// The next reply, or `None` when the server closed the connection instead.
@@ -77,7 +111,7 @@ impl Client {
 
     async fn line(&mut self) -> Option<String> {
         loop {
-            if let Some(end) = self.received.windows(2).position(|w| w == b"\r\n") {
+            if let Some(end) = self.received.windows(2).take(2_000).position(|w| w == b"\r\n") {
                 let line = String::from_utf8_lossy(&self.received[..end]).into_owned();
                 self.received.drain(..end + 2);
                 return Some(line);
@@ -211,6 +245,8 @@ pub struct Behaviour {
     pub drop_after_content: bool,
     /// Milliseconds before each answer.
     pub delay_ms: u64,
+    /// Recipients of one transaction above which each gets 452; 0 is no limit.
+    pub recipients_max: usize,
     /// Transactions after which the connection gets 421; 0 is no limit.
     pub messages_max: u64,
 }
@@ -228,6 +264,7 @@ impl Default for Behaviour {
             content: None,
             drop_after_content: false,
             delay_ms: 0,
+            recipients_max: 0,
             messages_max: 0,
         }
     }
@@ -370,6 +407,9 @@ impl SinkSession {
                     special.map_or_else(|| "250 2.1.5 recipient ok".into(), |(_, reply)| reply.clone());
                 match &mut transaction {
                     None => self.say("503 5.5.1 no MAIL").await?,
+                    Some(t) if behaviour.recipients_max > 0 && t.to.len() >= behaviour.recipients_max => {
+                        self.say("452 4.5.3 too many recipients").await?;
+                    }
                     Some(t) => {
                         if reply.starts_with('2') {
                             t.to.push(to);

@@ -23,7 +23,9 @@ pub struct World {
 }
 
 impl World {
-    fn new(seed: u64) -> Self {
+    /// A world of its own, for a story within a story.
+    #[must_use]
+    pub fn with_seed(seed: u64) -> Self {
         let executor = Executor::new(seed);
         let network = Network::new(&executor, seed ^ 0x6e65_7477);
         Self { executor, network, seed, random: Rc::new(RefCell::new(Random::new(seed ^ 0x776f_726c))) }
@@ -110,7 +112,7 @@ where
     Fut: Future<Output = ()> + 'static,
 {
     let outcome = catch_unwind(AssertUnwindSafe(|| {
-        let world = World::new(seed);
+        let world = World::with_seed(seed);
         let executor = world.executor.clone();
         let story = tell(world);
         executor.block_on(story);
