@@ -85,7 +85,8 @@ fn find(kind: DeviceType) -> Option<(MmioTransport<'static>, usize)> {
 }
 
 fn enable_interrupt(slot: usize) {
-    interrupts::enable(IRQ_VIRTIO + slot as u32, true);
+    // Level, not edge: an interrupt that comes between the two lines of the acknowledgement is not lost.
+    interrupts::enable(IRQ_VIRTIO + slot as u32, false);
 }
 
 /// Acknowledges and passes on. The acknowledge registers are touched here and nowhere else.
