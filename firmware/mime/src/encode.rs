@@ -341,7 +341,8 @@ impl Default for Base64 {
     }
 }
 
-/// Base64 text in new lines: the letters stay, everything that decoders must ignore (RFC 2045 §6.8) goes.
+/// Base64 text without white space in lines of at most 76. Everything else stays, line ends too. A line that begins with a
+/// dash gets a space before it.
 #[derive(Debug)]
 pub struct Rewrap {
     column: usize,
@@ -356,22 +357,36 @@ impl Rewrap {
 
     /// The next octets.
     pub fn push<O: Output>(&mut self, octets: &[u8], out: &mut O) {
-        let is_letter = |c: &u8| c.is_ascii_alphanumeric() || matches!(c, b'+' | b'/' | b'=');
         let mut rest = octets;
-        while !rest.is_empty() {
-            if self.column == ENCODED_LINE_BYTES_MAX && rest.iter().any(is_letter) {
-                out.put(b"\r\n");
-                self.column = 0;
+        while let Some(&first) = rest.first() {
+            match first {
+                b' ' | b'\t' => {
+                    rest = rest.get(1..).unwrap_or(&[]);
+                    continue;
+                }
+                b'\r' | b'\n' => {
+                    out.put(&[first]);
+                    self.column = 0;
+                    rest = rest.get(1..).unwrap_or(&[]);
+                    continue;
+                }
+                _ if self.column >= ENCODED_LINE_BYTES_MAX => {
+                    out.put(b"\r\n");
+                    self.column = 0;
+                }
+                _ => {}
+            }
+            if self.column == 0 && first == b'-' {
+                // Dashes are no base64, and without its white space a line could become a delimiter.
+                out.put(b" ");
+                self.column = 1;
             }
             let window = rest.get(..ENCODED_LINE_BYTES_MAX - self.column).unwrap_or(rest);
-            let run = window.iter().position(|c| !is_letter(c)).unwrap_or(window.len());
+            let run = window.iter().position(|c| c.is_ascii_whitespace()).unwrap_or(window.len()).max(1);
             let (letters, beyond) = rest.split_at(run);
-            if run > 0 {
-                out.put(letters);
-                self.column += run;
-            }
-            let junk = beyond.iter().position(is_letter).unwrap_or(beyond.len());
-            rest = beyond.get(junk..).unwrap_or(&[]);
+            out.put(letters);
+            self.column += run;
+            rest = beyond;
         }
     }
 }
@@ -383,7 +398,7 @@ impl Default for Rewrap {
 }
 
 /// Makes a gap safe: readers ignore it, so octets above 127 become `?`, white space at line ends goes, long lines are
-/// cut, and `From ` is quoted with `>`.
+/// cut, and `From ` is quoted with `>`. The gap has no [near delimiter](crate::walk::Findings::near_delimiter).
 #[derive(Debug)]
 pub struct CleanGap {
     line: Vec<u8>,
@@ -571,14 +586,25 @@ mod tests {
     }
 
     #[test]
-    fn rewrapped_base64_keeps_its_letters() {
-        let mut out = Vec::new();
-        let mut coder = Rewrap::new();
-        let text = [vec![b'Q'; 200], b" !\xff\r\nQUJD=\r\n\r\n".to_vec()].concat();
-        text.chunks(9).for_each(|piece| coder.push(piece, &mut out));
-        assert_safe(&out);
-        let letters: Vec<u8> = out.iter().copied().filter(|c| *c != b'\r' && *c != b'\n').collect();
-        assert_eq!(letters, [vec![b'Q'; 200], b"QUJD=".to_vec()].concat());
+    fn rewrapped_base64_keeps_all_but_white_space() {
+        let text = [
+            vec![b'Q'; 200],
+            b" \r\nQU JD=\t\r\n\r\nfooter!\r\n".to_vec(),
+            vec![b'Q'; 76],
+            b"--b\r\n-\t-c".to_vec(),
+        ]
+        .concat();
+        for piece in [1, 9, 1_000] {
+            let mut out = Vec::new();
+            let mut coder = Rewrap::new();
+            text.chunks(piece).for_each(|piece| coder.push(piece, &mut out));
+            let lines =
+                [vec![b'Q'; 76], b"\r\n".to_vec(), vec![b'Q'; 76], b"\r\n".to_vec(), vec![b'Q'; 48]].concat();
+            let rest =
+                [b"\r\nQUJD=\r\n\r\nfooter!\r\n".to_vec(), vec![b'Q'; 76], b"\r\n --b\r\n --c".to_vec()]
+                    .concat();
+            assert_eq!(out, [lines, rest].concat());
+        }
     }
 
     #[test]

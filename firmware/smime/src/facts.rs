@@ -11,7 +11,7 @@
 //! | `text/*` | 7bit, 8bit, binary, none | quoted-printable; base64 if more than a third of it is above 127 |
 //! | other | 7bit, 8bit, binary, none | base64 |
 //! | any | quoted-printable | quoted-printable that says the same: white space at line ends, which means nothing, goes |
-//! | any | base64 | base64 in new lines: what decoders ignore goes |
+//! | any | base64 | base64 without white space, in lines of 76; as it is if it holds octets above 127 |
 //! | any | unknown | as it is |
 //! | `message/*` other than an attached message, opaque multipart, ambiguous header | any | as it is |
 //! | protected (S/MIME, OpenPGP) | any | as it is |
@@ -21,10 +21,13 @@
 //! signed and [`Facts::eight_bit_when_signed`] says that the way has to be 8-bit clean; lines over 998 octets in such a
 //! body are an [`Obstacle`], because RFC 5321 lets relays cut them.
 //!
+//! Preamble and epilogue of a multipart with parts are made harmless, because readers ignore them; without a part they
+//! are what readers show, and stay.
+//!
 //! A text without a charset gets none: its octets are kept and only their encoding changes. A missing closing delimiter is
 //! not added; what follows the last delimiter is the last part, as every reader sees it.
 
-use crate::plan::{Action, Plan};
+use crate::plan::{Action, Container, Plan};
 use alloc::vec::Vec;
 use limits::mime::MOVED_FIELDS_BYTES_MAX;
 use mime::address::Author;
@@ -200,6 +203,14 @@ struct Open {
     without_body: bool,
     /// A body inside stays as it is with octets above 127.
     eight_bit_stays: bool,
+    /// It has a part. Without one, readers show what would be the preamble.
+    delimited: bool,
+    /// A line of its gaps is nearly a delimiter: they are not touched.
+    gaps_doubtful: bool,
+    /// Its gaps and delimiters are not safe, its gaps hold octets above 127, or lines over 998 octets.
+    gaps_unsafe: bool,
+    gaps_eight_bit: bool,
+    gaps_long: bool,
 }
 
 #[derive(Debug)]
@@ -351,6 +362,11 @@ impl Visitor for Survey {
                 encoding: entity.encoding,
                 without_body: self.without_body,
                 eight_bit_stays: false,
+                delimited: false,
+                gaps_doubtful: false,
+                gaps_unsafe: false,
+                gaps_eight_bit: false,
+                gaps_long: false,
             });
         }
     }
@@ -376,6 +392,8 @@ impl Visitor for Survey {
             || entity.encoding == Encoding::Unknown
             || entity.ambiguous
             || findings.near_delimiter
+            // Not what it says it is. Decoders ignore such octets or give up; neither helps if we remove them.
+            || (entity.encoding == Encoding::Base64 && findings.eight_bit > 0)
             || self.without_body;
         if fixed {
             if findings.long_line {
@@ -395,22 +413,45 @@ impl Visitor for Survey {
         if findings.bare_line_end {
             self.obstacle(Obstacle::HeaderMalformed);
         }
-        self.plan.clean_gaps |= findings.is_unsafe();
+        if let Some(open) = self.open.last_mut() {
+            open.gaps_doubtful |= findings.near_delimiter;
+            open.gaps_unsafe |= findings.is_unsafe();
+            open.gaps_eight_bit |= findings.eight_bit > 0;
+            open.gaps_long |= findings.long_line;
+        }
     }
 
     fn container_end(&mut self) {
         let Some(closed) = self.open.pop() else { return };
-        if closed.eight_bit_stays {
+        let mut eight_bit_stays = closed.eight_bit_stays;
+        let cleanable = closed.delimited && !closed.gaps_doubtful;
+        if !cleanable {
+            eight_bit_stays |= closed.gaps_eight_bit;
+            if closed.gaps_long {
+                self.obstacle(Obstacle::LineTooLong);
+            }
+        }
+        if eight_bit_stays {
+            self.eight_bit_stays = true;
             if let Some(outer) = self.open.last_mut() {
                 outer.eight_bit_stays = true;
             }
-        } else if matches!(closed.encoding, Encoding::EightBit | Encoding::Binary) && !closed.without_body {
-            self.act(closed.index, Action::Relabel);
+        }
+        let labelled = matches!(closed.encoding, Encoding::EightBit | Encoding::Binary);
+        let container = Container {
+            relabel: labelled && !eight_bit_stays && !closed.without_body,
+            clean_gaps: closed.gaps_unsafe && cleanable,
+        };
+        if !self.plan.set_container(closed.index, container) {
+            self.obstacle(Obstacle::TooManyParts);
         }
     }
 
     fn delimiter(&mut self, octets: &[u8]) {
         let line = octets.strip_suffix(b"\r\n").unwrap_or(octets);
-        self.plan.clean_gaps |= line.last().is_some_and(|c| *c == b' ' || *c == b'\t');
+        if let Some(open) = self.open.last_mut() {
+            open.delimited = true;
+            open.gaps_unsafe |= line.last().is_some_and(|c| *c == b' ' || *c == b'\t');
+        }
     }
 }

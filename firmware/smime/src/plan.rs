@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use limits::mime::ENTITIES_COUNT_MAX;
 use serde::{Deserialize, Serialize};
 
-/// What is done to one entity.
+/// What is done to a leaf.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
     /// Nothing.
@@ -17,22 +17,45 @@ pub(crate) enum Action {
     Base64,
 }
 
-/// The actions for all entities of a message, and how gaps are treated.
+/// What is done to a container.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Container {
+    /// All inside is or became 7-bit: the label is set to `7bit`.
+    pub relabel: bool,
+    /// Its preamble, epilogue and delimiters are made safe.
+    pub clean_gaps: bool,
+}
+
+/// The actions for all entities of a message.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Plan {
-    /// Two bits per entity, lowest first; entities beyond the end are kept.
+    /// Two bits per entity, lowest first; entities beyond the end are kept. What they say depends on whether it is a leaf
+    /// or a container, which shows at the end of its header.
     actions: Vec<u8>,
-    /// Preambles, epilogues and delimiters are made safe.
-    pub clean_gaps: bool,
     /// The message has no Content-Type and is plain ASCII: the signed part says so.
     pub ascii_text: bool,
 }
 
 impl Plan {
-    /// The action for an entity.
-    pub fn action(&self, index: u32) -> Action {
+    fn code(&self, index: u32) -> u8 {
         let index = index as usize;
-        match self.actions.get(index / 4).map_or(0, |four| four >> (index % 4 * 2) & 3) {
+        self.actions.get(index / 4).map_or(0, |four| four >> (index % 4 * 2) & 3)
+    }
+
+    /// Nothing is done to this entity.
+    pub fn keeps(&self, index: u32) -> bool {
+        self.code(index) == 0
+    }
+
+    /// What is done to this container.
+    pub fn container(&self, index: u32) -> Container {
+        let code = self.code(index);
+        Container { relabel: code & 1 != 0, clean_gaps: code & 2 != 0 }
+    }
+
+    /// The action for a leaf.
+    pub fn action(&self, index: u32) -> Action {
+        match self.code(index) {
             0 => Action::Keep,
             1 => Action::Relabel,
             2 => Action::QuotedPrintable,
@@ -40,15 +63,29 @@ impl Plan {
         }
     }
 
-    /// Sets the action for an entity, once. `false` if there are too many entities for a plan.
+    /// Sets the action for a leaf, once. `false` if there are too many entities for a plan.
     pub fn set(&mut self, index: u32, action: Action) -> bool {
+        self.set_code(
+            index,
+            match action {
+                Action::Keep => 0,
+                Action::Relabel => 1,
+                Action::QuotedPrintable => 2,
+                Action::Base64 => 3,
+            },
+        )
+    }
+
+    /// The same for a container.
+    pub fn set_container(&mut self, index: u32, container: Container) -> bool {
+        self.set_code(index, u8::from(container.relabel) | u8::from(container.clean_gaps) << 1)
+    }
+
+    fn set_code(&mut self, index: u32, bits: u8) -> bool {
         let index = index as usize;
-        let bits = match action {
-            Action::Keep => return true,
-            Action::Relabel => 1,
-            Action::QuotedPrintable => 2,
-            Action::Base64 => 3,
-        };
+        if bits == 0 {
+            return true;
+        }
         if index >= ENTITIES_COUNT_MAX {
             return false;
         }
@@ -64,8 +101,7 @@ impl Plan {
     /// The body stays as it is, octet for octet.
     pub fn keeps_body(&self) -> bool {
         // The label of the message itself is in its header, not in its body.
-        !self.clean_gaps
-            && self.actions.iter().enumerate().all(|(i, four)| *four == 0 || (i == 0 && *four == 1))
+        self.actions.iter().enumerate().all(|(i, four)| *four == 0 || (i == 0 && *four == 1))
     }
 }
 

@@ -1,6 +1,6 @@
 //! The stored message, edited by its plan: fields that stay outside, and the part that is signed.
 
-use crate::plan::{Action, Plan};
+use crate::plan::{Action, Container, Plan};
 use alloc::vec::Vec;
 use limits::mime::MOVED_FIELDS_BYTES_MAX;
 use mime::Output;
@@ -59,6 +59,8 @@ struct Editor {
     last_outside: u8,
     coder: Coder,
     gap: CleanGap,
+    /// For every open container whether its gaps are cleaned.
+    clean_gaps: Vec<bool>,
 }
 
 impl Editor {
@@ -69,6 +71,7 @@ impl Editor {
             last_outside: b'\n',
             coder: Coder::Copy,
             gap: CleanGap::new(),
+            clean_gaps: Vec::new(),
         }
     }
 }
@@ -89,12 +92,23 @@ impl<O: PartOutput> Output for Inside<'_, O> {
 }
 
 impl<O: PartOutput> Writing<'_, O> {
-    fn label(&mut self, action: Action) {
-        let value = match action {
-            Action::Keep => return,
-            Action::Relabel => "7bit",
-            Action::QuotedPrintable => "quoted-printable",
-            Action::Base64 => "base64",
+    /// A new Content-Transfer-Encoding in place of the one that was left out; none if none was.
+    fn label(&mut self, entity: &Entity) {
+        let value = if entity.kind.is_container() {
+            match (self.plan.container(entity.index), entity.encoding) {
+                (Container { relabel: false, clean_gaps: false }, _) => return,
+                (Container { relabel: false, .. }, _) if !entity.has_encoding => return,
+                (Container { relabel: false, .. }, Encoding::EightBit) => "8bit",
+                (Container { relabel: false, .. }, Encoding::Binary) => "binary",
+                _ => "7bit",
+            }
+        } else {
+            match self.plan.action(entity.index) {
+                Action::Keep => return,
+                Action::Relabel => "7bit",
+                Action::QuotedPrintable => "quoted-printable",
+                Action::Base64 => "base64",
+            }
         };
         self.out.inside(b"Content-Transfer-Encoding: ");
         self.out.inside(value.as_bytes());
@@ -102,7 +116,7 @@ impl<O: PartOutput> Writing<'_, O> {
     }
 
     /// The header of the message is complete: everything that stays outside goes first.
-    fn begin_part(&mut self, entity: &Entity, action: Action) {
+    fn begin_part(&mut self, entity: &Entity) {
         if self.editor.last_outside != b'\n' {
             self.out.outside(b"\r\n");
         }
@@ -124,8 +138,12 @@ impl<O: PartOutput> Writing<'_, O> {
             };
             self.out.inside(text);
         }
-        self.label(action);
+        self.label(entity);
         self.out.inside(b"\r\n");
+    }
+
+    fn cleans_gaps(&self) -> bool {
+        self.editor.clean_gaps.last().copied().unwrap_or(false)
     }
 }
 
@@ -133,7 +151,7 @@ impl<O: PartOutput> Visitor for Writing<'_, O> {
     const MEASURE: bool = false;
 
     fn header(&mut self, index: u32, field: Field, piece: &[u8]) {
-        if field == Field::ContentTransferEncoding && self.plan.action(index) != Action::Keep {
+        if field == Field::ContentTransferEncoding && !self.plan.keeps(index) {
             return;
         }
         if index > 0 {
@@ -151,14 +169,18 @@ impl<O: PartOutput> Visitor for Writing<'_, O> {
     }
 
     fn header_end(&mut self, entity: &Entity, empty_line: &[u8]) {
-        let action = self.plan.action(entity.index);
         if entity.index == 0 {
-            self.begin_part(entity, action);
+            self.begin_part(entity);
         } else {
-            self.label(action);
+            self.label(entity);
             self.out.inside(empty_line);
         }
-        self.editor.coder = match action {
+        if entity.kind.is_container() {
+            self.editor.clean_gaps.push(self.plan.container(entity.index).clean_gaps);
+            self.editor.coder = Coder::Copy;
+            return;
+        }
+        self.editor.coder = match self.plan.action(entity.index) {
             Action::Keep | Action::Relabel => Coder::Copy,
             Action::QuotedPrintable if entity.encoding == Encoding::QuotedPrintable => {
                 Coder::QuotedPrintable(QuotedPrintable::harden())
@@ -180,7 +202,7 @@ impl<O: PartOutput> Visitor for Writing<'_, O> {
     }
 
     fn gap(&mut self, piece: &[u8]) {
-        if self.plan.clean_gaps {
+        if self.cleans_gaps() {
             self.editor.gap.push(piece, &mut Inside(&mut *self.out));
         } else {
             self.out.inside(piece);
@@ -198,16 +220,18 @@ impl<O: PartOutput> Visitor for Writing<'_, O> {
     }
 
     fn gap_end(&mut self, _findings: &Findings) {
-        if self.plan.clean_gaps {
+        if self.cleans_gaps() {
             self.editor.gap.finish(&mut Inside(&mut *self.out));
         }
     }
 
-    fn container_end(&mut self) {}
+    fn container_end(&mut self) {
+        self.editor.clean_gaps.pop();
+    }
 
     fn delimiter(&mut self, octets: &[u8]) {
         match octets.strip_suffix(b"\r\n") {
-            Some(line) if self.plan.clean_gaps => {
+            Some(line) if self.cleans_gaps() => {
                 let (before, text) = match line.strip_prefix(b"\r\n") {
                     Some(text) => (&b"\r\n"[..], text),
                     None => (&b""[..], line),

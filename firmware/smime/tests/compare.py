@@ -56,7 +56,7 @@ def main():
                 wrong(path, "fields differ", fields(a), fields(b))
             # White space at the end of a quoted-printable line means nothing (RFC 2045 section 6.7, rule 3).
             if a.get("Content-Transfer-Encoding") == "quoted-printable":
-                body_a, body_b = (re.sub(rb"[ \t]+\r\n", b"\r\n", x) for x in (body_a, body_b))
+                body_a, body_b = (re.sub(rb"[ \t]+(\r\n|$)", rb"\1", x) for x in (body_a, body_b))
             # Without a closing delimiter readers disagree whether the last line end is content; it is carried.
             if body_b == (body_a or b"") + b"\r\n" and any(p.defects for p in before.walk()):
                 body_b = body_a

@@ -82,7 +82,7 @@ pub trait Visitor {
     fn header_end(&mut self, entity: &Entity, empty_line: &[u8]);
     /// A piece of the body of the leaf whose header ended last.
     fn body(&mut self, piece: &[u8]);
-    /// A piece of a preamble or epilogue.
+    /// A piece of a preamble or epilogue of the innermost open container.
     fn gap(&mut self, piece: &[u8]);
     /// The leaf is complete.
     fn leaf_end(&mut self, entity: &Entity, findings: &Findings);
@@ -90,7 +90,7 @@ pub trait Visitor {
     fn gap_end(&mut self, findings: &Findings);
     /// The innermost open container is complete.
     fn container_end(&mut self);
-    /// A delimiter: the CRLF before it, if there is one, the boundary line, its CRLF.
+    /// A delimiter of the innermost open container: the CRLF before it, if there is one, the boundary line, its CRLF.
     fn delimiter(&mut self, octets: &[u8]);
 }
 
