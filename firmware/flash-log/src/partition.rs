@@ -2,14 +2,12 @@
 
 use core::ops::Range;
 
-use embassy_sync::blocking_mutex::raw::NoopRawMutex;
-use embassy_sync::mutex::Mutex;
 use embedded_storage_async::nor_flash::{
     ErrorType, MultiwriteNorFlash, NorFlash, NorFlashErrorKind, ReadNorFlash,
 };
 
 /// A flash device that several partitions share. One operation runs at a time.
-pub type SharedFlash<F> = Mutex<NoopRawMutex, F>;
+pub type SharedFlash<F> = platform::Mutex<F>;
 
 /// Blocks `range` of a shared device, addressed from 0. Implements [`NorFlash`] itself.
 pub struct Partition<'a, F> {

@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 
 use embassy_futures::block_on;
-use embassy_sync::mutex::Mutex;
 use flash_log::{KvError, KvStore, Partition, SharedFlash};
 use flash_sim::{Random, SimFlash, Tear};
 
@@ -191,7 +190,7 @@ fn any_content_opens_and_works() {
 #[test]
 fn partitions_of_one_device_do_not_touch_each_other() {
     let flash = Flash::new(8);
-    let shared: SharedFlash<Flash> = Mutex::new(flash.clone());
+    let shared: SharedFlash<Flash> = SharedFlash::new(flash.clone());
     let mut first = block_on(KvStore::open(Partition::new(&shared, 0..2))).unwrap();
     let mut second = block_on(KvStore::open(Partition::new(&shared, 2..6))).unwrap();
     for round in 0..100u8 {

@@ -3,7 +3,6 @@
 use crate::hardware::{Hardware, Statistics};
 use crate::network::{Connector, Link, Listener, Resolver};
 use embassy_executor::Spawner;
-use embassy_sync::mutex::Mutex;
 use embedded_io_async::Write;
 use events::Log;
 use limits::relay::{DECIDERS_COUNT, SESSIONS_IN_COUNT_MAX, SESSIONS_OUT_COUNT_MAX};
@@ -29,7 +28,7 @@ async fn start(spawner: Spawner, board: Board) {
 
     let link = Link::start(spawner, board.network, board.entropy);
     let flash = board.flash.expect("the machine has no data flash of the right geometry");
-    let flash = FLASH.init(Mutex::new(flash));
+    let flash = FLASH.init(SharedFlash::new(flash));
     let parts = Parts {
         tpm: board.tpm,
         timer: board.timer,

@@ -13,6 +13,10 @@
 // The executor is single-threaded on the appliance and in the simulator: futures need not be `Send`.
 #![allow(async_fn_in_trait)]
 
+mod mutex;
+
+pub use mutex::{Busy, Mutex, MutexGuard};
+
 pub use embedded_io_async;
 pub use embedded_storage_async::nor_flash;
 

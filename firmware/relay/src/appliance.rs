@@ -6,14 +6,13 @@ use crate::schedule::{Next, Schedule, Step};
 use crate::{Machine, time};
 use core::cell::{Cell, Ref, RefCell};
 use core::fmt;
-use embassy_sync::blocking_mutex::raw::NoopRawMutex;
-use embassy_sync::mutex::Mutex;
 use envelope::QueueId;
 use events::{Event, Log, Stamp, Store, Text, TpmState};
 use flash_log::Partition;
 pub use flash_log::SharedFlash;
 use keystore::Keystore;
 use limits::flash::{KEYSTORE_BLOCKS, SETTINGS_BLOCKS, SPOOL_BLOCKS};
+use platform::Mutex;
 use platform::nor_flash::NorFlash;
 use platform::{Entropy, Instant, Power, Resolver, Timer, TpmTransport, WallClock};
 use settings::{Clock, Loaded, Settings};
@@ -91,11 +90,11 @@ pub struct Appliance<'f, P: Platform> {
     pub(crate) machine: P::Machine,
     pub(crate) log: &'f Log,
     pub(crate) spool: SpoolOf<'f, P>,
-    pub(crate) keys: Mutex<NoopRawMutex, KeystoreOf<'f, P>>,
+    pub(crate) keys: Mutex<KeystoreOf<'f, P>>,
     /// Whether the TPM answered when it was last used.
     pub(crate) tpm_ready: Cell<bool>,
     pub(crate) settings: RefCell<Settings>,
-    pub(crate) settings_store: Mutex<NoopRawMutex, StoreOf<'f, P>>,
+    pub(crate) settings_store: Mutex<StoreOf<'f, P>>,
     /// Whether nobody has ever saved settings on this appliance.
     pub(crate) factory_fresh: Cell<bool>,
     /// Whether the clock was set by hand since the start, whatever the settings say about it.

@@ -1,11 +1,10 @@
 //! Room: opening blocks, cleaning, placing records.
 
 use embassy_futures::yield_now;
-use embassy_sync::blocking_mutex::raw::NoopRawMutex;
-use embassy_sync::mutex::MutexGuard;
 use embedded_storage_async::nor_flash::NorFlash;
 use flash_log::{Entry, LogError, Record, Scan};
 use limits::flash::PLACE_ATTEMPTS_MAX;
+use platform::MutexGuard;
 
 use crate::index::{Index, Target};
 use crate::mount::MOVED;
@@ -36,7 +35,7 @@ enum Step {
     Nothing,
 }
 
-pub(crate) type Guard<'a, F> = MutexGuard<'a, NoopRawMutex, Inner<F>>;
+pub(crate) type Guard<'a, F> = MutexGuard<'a, Inner<F>>;
 
 impl<F: NorFlash> Spool<F> {
     /// Takes the flash. Finishes what a dropped future left in doubt.

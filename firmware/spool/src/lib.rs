@@ -18,9 +18,8 @@ pub use types::*;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 
-use embassy_sync::blocking_mutex::raw::NoopRawMutex;
-use embassy_sync::mutex::Mutex;
 use flash_log::{Location, Log, LogError};
+use platform::Mutex;
 
 /// Tells the log of the spool from other logs.
 const LOG_KIND: u8 = b'S';
@@ -39,7 +38,7 @@ struct Inner<F> {
 
 /// The queue. All methods take `&self`; operations on flash are serialised inside, one record at a time.
 pub struct Spool<F> {
-    inner: Mutex<NoopRawMutex, Inner<F>>,
+    inner: Mutex<Inner<F>>,
     /// Never borrowed across an await; taken after `inner`.
     index: RefCell<index::Index>,
 }

@@ -4,10 +4,10 @@ use alloc::vec::Vec;
 use core::cell::RefCell;
 
 use embassy_futures::yield_now;
-use embassy_sync::mutex::Mutex;
 use embedded_storage_async::nor_flash::NorFlash;
 use envelope::QueueId;
 use flash_log::{Entry, Log, LogError};
+use platform::Mutex;
 
 use limits::flash::RECORD_ALIGN_BYTES;
 use limits::spool::PAGE_RECIPIENTS_COUNT;

@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 
 /// Polls between two steps of time after which a run is taken for an endless loop.
-const POLLS_PER_MOMENT_MAX: u64 = 20_000_000;
+const POLLS_PER_MOMENT_MAX: u64 = 2_000_000;
 
 /// Whom a task belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
