@@ -14,7 +14,7 @@ pub const BANK_BYTES: usize = 64 * 1024 * 1024;
 /// Octets of an erase block.
 const BLOCK_BYTES: usize = 256 * 1024;
 /// Where the boot header lies.
-const HEADER_OFFSET: usize = 0x40;
+pub const HEADER_OFFSET: usize = 0x40;
 /// Octets of the boot header.
 const HEADER_BYTES: usize = 0x20;
 

@@ -51,6 +51,9 @@ const CPU_BUDGETS_MS: [(&str, f64); 3] =
 /// Options of `bench`.
 #[derive(clap::Args)]
 pub struct Options {
+    /// Takes the image that is there instead of building it.
+    #[arg(long)]
+    no_build: bool,
     /// Writes the figures to bench.toml instead of comparing with them.
     #[arg(long)]
     bless: bool,
@@ -70,7 +73,7 @@ pub fn run(options: &Options) -> Result<()> {
     super::kill_children_on_signals();
     let wanted: Vec<_> = packages::MACHINE.iter().chain(packages::PEERS).copied().collect();
     packages::ensure(&wanted)?;
-    let built = build::run(&build::Options::quiet())?;
+    let built = if options.no_build { build::present()? } else { build::run(&build::Options::quiet())? };
     step::headline("Instructions");
     let mut figures = measure(&built.bank, true)?.figures;
     figures.insert("image_bytes".to_owned(), built.image_bytes);

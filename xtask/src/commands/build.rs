@@ -5,6 +5,7 @@ use crate::project::{self, TARGET};
 use crate::toolchain::Toolchain;
 use crate::{step, sysroot};
 use anyhow::{Context as _, Result};
+use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::PathBuf;
 
 /// Octets that the image may take in the flash.
@@ -45,6 +46,22 @@ pub struct Built {
     pub bank: PathBuf,
     /// Octets of the image in the flash.
     pub image_bytes: u64,
+}
+
+/// The image that the last build left, for a second run of something.
+///
+/// # Errors
+/// When there is none.
+pub fn present() -> Result<Built> {
+    let bank = project::appliance().join("firmware.img");
+    let elf = project::target().join(TARGET).join("release/image");
+    let mut header = [0; 0x20];
+    let mut file =
+        std::fs::File::open(&bank).context("there is no firmware.img yet; `cargo xtask build` makes it")?;
+    file.seek(SeekFrom::Start(crate::flash_image::HEADER_OFFSET as u64))?;
+    file.read_exact(&mut header)?;
+    let [b0, b1, b2, b3] = [header[0x14], header[0x15], header[0x16], header[0x17]];
+    Ok(Built { elf, bank, image_bytes: u32::from_le_bytes([b0, b1, b2, b3]).into() })
 }
 
 /// Builds the firmware in release and writes `target/appliance/firmware.img`.

@@ -40,6 +40,9 @@ const KINDS: [(Kind, &str); 4] = [
 /// Options of `demo`.
 #[derive(clap::Args)]
 pub struct Options {
+    /// Takes the image that is there instead of building it.
+    #[arg(long)]
+    no_build: bool,
     /// Seed of the messages' content; another one each time unless given.
     #[arg(long)]
     seed: Option<u64>,
@@ -66,7 +69,7 @@ pub fn run(options: &Options) -> Result<()> {
     step::headline("1 of 5: tools, firmware, flash image");
     let wanted: Vec<_> = packages::MACHINE.iter().chain(packages::PEERS).copied().collect();
     packages::ensure(&wanted)?;
-    let built = build::run(&build::Options::with_sizes())?;
+    let built = if options.no_build { build::present()? } else { build::run(&build::Options::with_sizes())? };
 
     step::headline("2 of 5: the machine, from its flash image alone");
     let receiver = Receiver::start(&folder.join("mail-server"))?;

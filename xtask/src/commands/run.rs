@@ -48,11 +48,11 @@ pub struct Options {
 /// When something is missing or the machine does not start.
 pub fn run(options: &Options) -> Result<()> {
     packages::ensure(packages::MACHINE)?;
-    let elf = if options.no_build { None } else { Some(build::run(&build::Options::quiet())?.elf) };
+    let built = if options.no_build { build::present()? } else { build::run(&build::Options::quiet())? };
     let folder = project::appliance();
     fs::create_dir_all(&folder)?;
     let machine_options = MachineOptions {
-        firmware: folder.join("firmware.img"),
+        firmware: built.bank.clone(),
         data: options.data.clone().unwrap_or_else(|| folder.join("data.img")),
         tpm: Some(options.tpm.clone().unwrap_or_else(|| folder.join("tpm"))),
         memory_mib: options.memory,
@@ -67,6 +67,9 @@ pub fn run(options: &Options) -> Result<()> {
         no_network: false,
     };
     super::kill_children_on_signals();
+    if options.log.is_some() {
+        build_log_decoder()?;
+    }
     explain(&machine_options);
     let _terminal = TerminalGuard::remember();
     let on_terminal = machine_options.serial == Serial::Terminal;
@@ -76,7 +79,7 @@ pub fn run(options: &Options) -> Result<()> {
     }
     let mut machine = Machine::start(machine_options)?;
     let _log = match (&options.log, &frames) {
-        (Some(to), Some(frames)) => Some(start_log(to, frames, elf.as_deref(), on_terminal)?),
+        (Some(to), Some(frames)) => Some(start_log(to, frames, &built.elf, on_terminal)?),
         _ => None,
     };
     let status = machine.wait()?;
@@ -138,15 +141,15 @@ fn parse_forward(text: &str) -> Result<Forward> {
     Ok(Forward { host: host.parse().with_context(explain)?, guest })
 }
 
-/// Starts the decoder that follows the file of log frames.
-fn start_log(to: &Path, frames: &Path, elf: Option<&Path>, on_terminal: bool) -> Result<Supervised> {
-    let elf = match elf {
-        Some(elf) => elf.to_path_buf(),
-        None => project::target().join(project::TARGET).join("release/image"),
-    };
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.current_dir(project::root()).args(["build", "--profile", "tools", "--package", "defmt-log"]);
+fn build_log_decoder() -> Result<()> {
+    let mut cargo = super::lint::host_cargo();
+    cargo.args(["build", "--profile", "tools", "--package", "defmt-log"]);
     step::run("building the log decoder", &mut cargo)?;
+    Ok(())
+}
+
+/// Starts the decoder that follows the file of log frames.
+fn start_log(to: &Path, frames: &Path, elf: &Path, on_terminal: bool) -> Result<Supervised> {
     let mut decoder = Command::new(project::target().join("tools/defmt-log"));
     decoder.arg(elf).arg("--follow").arg(frames).stdin(Stdio::null());
     if to.as_os_str() == "-" {
