@@ -117,6 +117,8 @@ impl<'c> Operator<'c> {
     /// If the prompt does not come back.
     pub fn import(&mut self, id: u32, chain: &str) -> Result<String> {
         self.console.send_line(&format!("identity import {id}"))?;
+        // The console repeats its prompt in the echo of the line; that one does not end the paste.
+        self.console.expect("\n").context("echo of identity import")?;
         for line in chain.lines() {
             self.console.send_line(line)?;
         }
