@@ -318,20 +318,21 @@ impl<F: NorFlash> Log<F> {
         let _ = program(&mut self.flash, &mut self.programmed, at, &mark).await;
     }
 
-    /// Erases every block and forgets everything. For a factory reset.
+    /// Erases every block that holds records, oldest first, and starts anew in an empty head. For a factory reset.
+    /// What a power cut in between leaves is the newest part of the log; nothing that had ended comes back.
     ///
     /// # Errors
-    /// [`LogError::Read`], [`LogError::Program`] if a block with records could be neither erased nor spoilt.
+    /// [`LogError::Read`], [`LogError::NoFreeBlock`] if all blocks have failed.
     pub async fn clear(&mut self) -> Result<(), LogError> {
-        self.head = None;
-        for number in 0..self.block_count() {
-            if self.block_mut(number).retired {
-                continue;
+        for number in self.blocks_in_order() {
+            if self.head == Some(number) {
+                // The newest: its successor can doom it.
+                self.open_next(|_| false).await?;
+            } else if self.head.is_some_and(|head| self.block_mut(head).intents_used >= INTENT_COUNT) {
+                self.open_next(|_| false).await?;
             }
-            self.block_mut(number).state = State::Dirty;
             self.make_blank(number).await?;
         }
-        (self.next_unit, self.low_unit) = (HEADER_UNITS, HEADER_UNITS);
         Ok(())
     }
 }

@@ -206,3 +206,32 @@ fn partitions_of_one_device_do_not_touch_each_other() {
     let mut beyond = block_on(KvStore::open(Partition::new(&shared, 6..9)));
     assert_eq!(beyond.as_mut().err(), Some(&mut KvError::Flash));
 }
+
+#[test]
+fn a_cut_during_a_factory_reset_brings_nothing_back() {
+    let flash = Flash::new(4).program_once();
+    let mut model = Model::new();
+    let mut random = Random::new(3);
+    let mut store = open(&flash);
+    for _ in 0..400 {
+        let (key, value) = change(&mut random);
+        apply(&mut store, key, value.as_deref()).unwrap();
+        apply_to(&mut model, key, value);
+    }
+    model.remove(&3);
+    apply(&mut store, 3, None).unwrap();
+    for at in 0..40 {
+        for tear in [Tear::Before, Tear::Half(at), Tear::Half(at + 100), Tear::After] {
+            let flash = flash.fork();
+            let mut store = open(&flash);
+            flash.cut_after(at, tear);
+            let done = block_on(store.clear());
+            let cut = flash.is_off();
+            flash.power_on();
+            let found = content(&mut open(&flash));
+            assert!(found.iter().all(|(key, value)| model.get(key) == Some(value)), "{found:?}");
+            assert!(cut || (done.is_ok() && found.is_empty()));
+            apply(&mut open(&flash), 1, Some(b"works")).unwrap();
+        }
+    }
+}
