@@ -104,6 +104,10 @@ impl MediaType {
             // If it was a multipart the boundary is unknown; nothing may be re-encoded then.
             return Self { kind: Kind::OpaqueMultipart, ..other };
         }
+        let well_formed = is_well_formed(value);
+        if !well_formed && mentions_container(value) {
+            return Self { kind: Kind::OpaqueMultipart, ..other };
+        }
         let HeaderValue::ContentType(parsed) = MessageStream::new(value).parse_content_type() else {
             return other;
         };
@@ -136,6 +140,70 @@ impl MediaType {
             None => Self { kind: Kind::OpaqueMultipart, digest: false, boundary: None },
         }
     }
+}
+
+/// The grammar of RFC 2045 §5.1, with the liberties that every reader takes: a `;` too many, and special characters in
+/// values without quotes. What is not of this form is read differently by different programs.
+fn is_well_formed(value: &[u8]) -> bool {
+    let is_token = |c: &u8| c.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?=".contains(c);
+    let is_value = |c: &u8| c.is_ascii_graphic() && !b"();\"".contains(c);
+    let Some(rest) = after_token(after_space(value), is_token) else { return false };
+    let Some(rest) = rest.strip_prefix(b"/") else { return false };
+    let Some(mut rest) = after_token(rest, is_token) else { return false };
+    loop {
+        rest = after_space(rest);
+        let Some(parameter) = rest.strip_prefix(b";") else { return rest.is_empty() };
+        rest = after_space(parameter);
+        if rest.is_empty() || rest.starts_with(b";") {
+            continue;
+        }
+        let Some(after_name) = after_token(rest, is_token) else { return false };
+        let Some(value) = after_space(after_name).strip_prefix(b"=") else { return false };
+        let value = after_space(value);
+        let after_value = match value.strip_prefix(b"\"") {
+            Some(quoted) => after_quotes(quoted),
+            None => after_token(value, is_value),
+        };
+        let Some(after_value) = after_value else { return false };
+        rest = after_value;
+    }
+}
+
+/// What follows white space, folds and one comment that does not nest.
+fn after_space(text: &[u8]) -> &[u8] {
+    let text = text.trim_ascii_start();
+    match text.strip_prefix(b"(") {
+        Some(comment) => match comment.iter().position(|c| b"()\\".contains(c)) {
+            Some(end) if comment.get(end) == Some(&b')') => {
+                comment.get(end + 1..).unwrap_or(&[]).trim_ascii_start()
+            }
+            _ => text,
+        },
+        None => text,
+    }
+}
+
+fn after_token(text: &[u8], belongs: impl Fn(&u8) -> bool) -> Option<&[u8]> {
+    let end = text.iter().position(|c| !belongs(c)).unwrap_or(text.len());
+    if end == 0 { None } else { text.get(end..) }
+}
+
+/// What follows the closing quote.
+fn after_quotes(text: &[u8]) -> Option<&[u8]> {
+    let mut rest = text;
+    loop {
+        let special = rest.iter().position(|c| *c == b'"' || *c == b'\\')?;
+        let beyond = rest.get(special + 1..)?;
+        if rest.get(special) == Some(&b'"') {
+            return Some(beyond);
+        }
+        rest = beyond.get(1..)?;
+    }
+}
+
+fn mentions_container(value: &[u8]) -> bool {
+    let mentions = |name: &[u8]| value.windows(name.len()).any(|w| w.eq_ignore_ascii_case(name));
+    mentions(b"multipart") || mentions(b"message")
 }
 
 fn application(parsed: &ContentType<'_>, sub: &str) -> Kind {
@@ -220,6 +288,7 @@ mod tests {
                 " multipart/mixed;\r\n\tboundary=\"----=_NextPart_000_0001_01D0.ABC\"\r\n",
                 "----=_NextPart_000_0001_01D0.ABC",
             ),
+            (" multipart/mixed; (a comment) boundary=a--=_b;; x=\"y\\\"z\";\r\n", "a--=_b"),
             (" multipart/mixed; BOUNDARY=AbC; type=\"text/html\"\r\n", "AbC"),
         ] {
             let media = MediaType::from_field(field.as_bytes());
@@ -240,6 +309,14 @@ mod tests {
             " multipart/mixed; boundary=\"a\\b\"\r\n",
             " multipart/mixed; boundary=\"=?utf-8?q?ab?=\"\r\n",
             " multipart/mixed; boundary=\"a \"\r\n",
+            " multipart/mixed; boundary=\"a\r\n",
+            " multipart/mixed; boundary=\"a\"b\r\n",
+            " multipart/mixed; boundary=\"a\" b; x=y\r\n",
+            " multipart/mixed boundary=a\r\n",
+            " multipart; boundary=a\r\n",
+            " multi\"part/mixed; x=multipart; boundary=a\r\n",
+            " \x1fmultipart/mixed; boundary=a\r\n",
+            " multipart/mixed; (a (b)) boundary=a\r\n",
             long.as_str(),
         ] {
             assert_eq!(kind(field), Kind::OpaqueMultipart, "{field:?}");

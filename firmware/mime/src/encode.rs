@@ -28,8 +28,8 @@ pub struct QuotedPrintable {
     cr: bool,
     /// A `=` of quoted text, which is an escape or a soft break.
     equals: bool,
-    /// Octets of an escape that still follow.
-    escape_left: u8,
+    /// The first digit after it.
+    digit: Option<u8>,
 }
 
 impl QuotedPrintable {
@@ -44,7 +44,7 @@ impl QuotedPrintable {
             from: 0,
             cr: false,
             equals: false,
-            escape_left: 0,
+            digit: None,
         }
     }
 
@@ -59,7 +59,7 @@ impl QuotedPrintable {
         let mut rest = octets;
         while let Some((&c, after)) = rest.split_first() {
             // The long way only for what is special; runs of ordinary text are copied.
-            let undecided = self.cr || self.equals || self.escape_left > 0;
+            let undecided = self.cr || self.equals;
             if self.column > self.from && !undecided {
                 let room = QUOTED_LINE_BYTES_MAX.saturating_sub(self.column);
                 let window = rest.get(..room).unwrap_or(rest);
@@ -80,10 +80,8 @@ impl QuotedPrintable {
     pub fn finish<O: Output>(&mut self, out: &mut O) {
         if self.cr {
             self.bare_cr(out);
-        } else if self.equals {
-            self.equals = false;
-            self.copy(b"=");
         }
+        self.no_escape(out);
         self.end_spaces(out);
         out.put(self.line.get(..self.column).unwrap_or(&[]));
         self.new_line(false);
@@ -96,28 +94,60 @@ impl QuotedPrintable {
                 return;
             }
             self.bare_cr(out);
-        } else if self.equals && c != b'\r' {
-            self.let_equals_go(out);
-            self.escape_left = 2;
+        }
+        if self.equals && self.escape_goes_on(c, out) {
+            return;
         }
         if c == b'\r' {
             self.cr = true;
-            self.escape_left = 0;
-            return;
-        }
-        if self.escape_left > 0 && is_plain(c) {
-            self.escape_left -= 1;
-            self.copy(&[c]);
-            return;
-        }
-        self.escape_left = 0;
-        if c == b'=' && self.quoted_already {
+        } else if c == b'=' && self.quoted_already {
             self.equals = true;
         } else if is_text(c) {
             self.make_room(1, out);
             self.text(c, out);
         } else {
             self.escaped(c, out);
+        }
+    }
+
+    /// After a `=` of quoted text. `false`: the octet is no part of an escape and still has to be written.
+    fn escape_goes_on<O: Output>(&mut self, c: u8, out: &mut O) -> bool {
+        match self.digit {
+            None if c == b'\r' => false,
+            None if c.is_ascii_hexdigit() => {
+                self.digit = Some(c);
+                true
+            }
+            None if c == b' ' || c == b'\t' => {
+                // At the end of the line this is a soft break, and the white space means nothing.
+                self.equals = false;
+                self.make_room(1, out);
+                self.copy(b"=");
+                false
+            }
+            Some(digit) if c.is_ascii_hexdigit() => {
+                self.equals = false;
+                self.digit = None;
+                self.make_room(3, out);
+                self.copy(&[b'=', digit, c]);
+                true
+            }
+            _ => {
+                self.no_escape(out);
+                false
+            }
+        }
+    }
+
+    /// A `=` that begins no escape: readers show it, so it is written as what they show.
+    fn no_escape<O: Output>(&mut self, out: &mut O) {
+        if self.equals {
+            self.equals = false;
+            self.escaped(b'=', out);
+            if let Some(digit) = self.digit.take() {
+                self.make_room(1, out);
+                self.text(digit, out);
+            }
         }
     }
 
@@ -137,19 +167,10 @@ impl QuotedPrintable {
         self.copy(&[c]);
     }
 
-    /// The `=` begins an escape; the two octets after it must stay beside it.
-    fn let_equals_go<O: Output>(&mut self, out: &mut O) {
-        if self.equals {
-            self.equals = false;
-            self.make_room(3, out);
-            self.copy(b"=");
-        }
-    }
-
     /// The CR that was waited with has no LF.
     fn bare_cr<O: Output>(&mut self, out: &mut O) {
         self.cr = false;
-        self.let_equals_go(out);
+        self.no_escape(out);
         self.escaped(b'\r', out);
     }
 
@@ -222,7 +243,6 @@ impl QuotedPrintable {
     fn new_line(&mut self, soft: bool) {
         self.column = 0;
         self.from = 0;
-        self.escape_left = 0;
         self.after_soft_break = soft;
     }
 }
@@ -566,6 +586,7 @@ mod tests {
             ("gone \t\r\nx\r\n", "gone\r\nx\r\n"),
             ("From =\r\nhere\r\n.\r\n", "=46rom =\r\nhere\r\n=2E\r\n"),
             ("caf\u{e9}\r\n", "caf=C3=A9\r\n"),
+            ("=c3=4=\u{e9}==41=x=", "=c3=3D4=3D=C3=A9=3D=41=3Dx=3D"),
         ] {
             for piece in [1, 2, 100] {
                 let out = quoted(QuotedPrintable::harden(), unsafe_text.as_bytes(), piece);

@@ -203,7 +203,7 @@ struct Open {
     without_body: bool,
     /// A body inside stays as it is with octets above 127.
     eight_bit_stays: bool,
-    /// It has a part. Without one, readers show what would be the preamble.
+    /// It has a part (a closing delimiter alone begins none). Without one, readers show what would be the preamble.
     delimited: bool,
     /// A line of its gaps is nearly a delimiter: they are not touched.
     gaps_doubtful: bool,
@@ -356,6 +356,9 @@ impl Visitor for Survey {
             self.obstacle(Obstacle::HeaderMalformed);
         }
         self.without_body = empty_line.is_empty() && entity.index > 0;
+        if let Some(open) = self.open.last_mut() {
+            open.delimited = true;
+        }
         if entity.kind.is_container() {
             self.open.push(Open {
                 index: entity.index,
@@ -450,7 +453,6 @@ impl Visitor for Survey {
     fn delimiter(&mut self, octets: &[u8]) {
         let line = octets.strip_suffix(b"\r\n").unwrap_or(octets);
         if let Some(open) = self.open.last_mut() {
-            open.delimited = true;
             open.gaps_unsafe |= line.last().is_some_and(|c| *c == b' ' || *c == b'\t');
         }
     }

@@ -111,6 +111,7 @@ fn parts_that_may_not_be_touched_ask_for_a_clean_way() {
         ("Content-Type: message/delivery-status\r\n\r\ncaf\u{e9}\r\n", true),
         ("Content-Type: image/png\r\nContent-Transfer-Encoding: base64\r\n\r\nQUJD\r\n\u{e9}\r\n", true),
         ("Content-Type: multipart/mixed; boundary=b\r\n\r\nno part: readers show this \u{e9}\r\n", true),
+        ("Content-Type: multipart/mixed; boundary=b\r\n\r\nno part \u{e9}\r\n--b--\r\n", true),
         ("Content-Type: multipart/mixed; boundary=b\r\n\r\n--bb \u{e9}\r\n--b\r\n\r\n--b--\r\n", true),
         (
             "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Disposition: a; filename=\u{e9}\r\n\r\n--b--\r\n",

@@ -145,7 +145,8 @@ fn field_of(line: &[u8]) -> (Option<(Field, bool)>, &[u8]) {
     let Some(colon) = line.iter().position(|c| *c == b':') else { return (None, &[]) };
     let (name, value) = line.split_at(colon);
     let value = value.get(1..).unwrap_or(&[]);
-    let strict = name.trim_ascii_end();
+    let spaces = name.iter().rev().take_while(|c| matches!(c, b' ' | b'\t')).count();
+    let strict = name.get(..name.len() - spaces).unwrap_or(name);
     if strict.is_empty() || !strict.iter().all(u8::is_ascii_graphic) {
         return (None, &[]);
     }
