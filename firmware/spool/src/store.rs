@@ -106,6 +106,10 @@ impl<F: NorFlash> Spool<F> {
                 index.grow(incoming.place, cost, 1)?;
                 incoming.admitted = incoming.admitted.saturating_add(chunk as u32);
             }
+            if incoming.buffer.capacity() < incoming.buffer.len() + now.len() {
+                // More than was declared: a whole chunk at once, so that the buffer never doubles beyond it.
+                incoming.buffer.reserve_exact(chunk - incoming.buffer.len());
+            }
             incoming.buffer.extend_from_slice(now);
             incoming.size = size;
             rest = later;

@@ -346,3 +346,86 @@ fn blocks_that_fail_are_retired_and_no_message_is_lost() {
 fn spool_head(flash: &Flash) -> usize {
     flash.programs().iter().enumerate().max_by_key(|(_, count)| **count).map(|(block, _)| block).unwrap()
 }
+
+#[test]
+fn sixty_four_messages_arrive_at_once_while_the_queue_is_cleaned_and_read() {
+    let flash = Flash::new(90).program_once();
+    let spool = mount(&flash);
+    let session = |number: u64| {
+        let spool = &spool;
+        async move {
+            let mut kept = Vec::new();
+            for round in 0..6u64 {
+                let bytes = content(
+                    number * 100 + round,
+                    400 + (number as usize * 131 + round as usize * 977) % 6_000,
+                );
+                let mut incoming = spool.begin(Admission { size: None, ..admission(0, 1) })?;
+                for piece in bytes.chunks(900) {
+                    spool.append(&mut incoming, piece).await?;
+                }
+                if (number + round) % 5 == 0 {
+                    spool.abort(incoming);
+                    continue;
+                }
+                let id = spool.commit(incoming, &Arrival::default(), ["a@example.org"].into_iter()).await?;
+                let mut back = vec![0; bytes.len()];
+                assert_eq!(spool.read(id, 0, &mut back).await, Ok(bytes.len()));
+                assert_eq!(back, bytes);
+                spool.clean_step().await?;
+                if round < 5 {
+                    spool.remove(id, Removal::Delivered).await?;
+                } else {
+                    kept.push((id, bytes));
+                }
+            }
+            Ok::<_, SpoolError>(kept)
+        }
+    };
+    flash.set_yielding(true);
+    let sessions: [_; 64] = core::array::from_fn(|number| Box::pin(session(number as u64)));
+    let kept = block_on(embassy_futures::join::join_array(sessions));
+    flash.set_yielding(false);
+    let kept: Vec<_> = kept.into_iter().flat_map(|kept| kept.unwrap()).collect();
+    assert!(kept.len() > 40);
+    drop(spool);
+    let spool = mount(&flash);
+    assert_eq!(ids(&spool).len(), kept.len());
+    kept.iter().for_each(|(id, bytes)| assert_eq!(&get(&spool, *id), bytes));
+}
+
+#[test]
+fn a_thousand_recipients_each_get_their_state() {
+    let flash = Flash::new(60).program_once();
+    let spool = mount(&flash);
+    let id = put(&spool, &content(1, 5_000), 1_000);
+    let long = RecipientState::Failed(Status::new(550, &"n".repeat(128)));
+    let states: Vec<(u16, RecipientState)> = (0..1_000).map(|index| (index, long.clone())).collect();
+    for part in states.chunks(300).rev() {
+        block_on(spool.record_attempt(id, part, 9, "many failed")).unwrap();
+    }
+    let spool = mount(&flash);
+    let brief = spool.brief(id).unwrap();
+    assert_eq!((brief.recipients, brief.recipients_open, brief.attempts), (1_000, 0, 4));
+    for index in [0, 15, 16, 517, 999] {
+        let recipient = block_on(spool.recipient(id, index)).unwrap();
+        assert_eq!((recipient.index, &recipient.state), (index, &long));
+        assert_eq!(recipient.address, format!("rcpt{index}@example.org").as_str());
+    }
+}
+
+#[test]
+fn futures_and_tables_stay_small() {
+    let flash = Flash::new(12);
+    let spool = mount(&flash);
+    let id = put(&spool, b"x", 1);
+    let incoming = spool.begin(admission(10, 1)).unwrap();
+    let arrival = Arrival::default();
+    let commit = spool.commit(incoming, &arrival, ["a"].into_iter());
+    let attempt = spool.record_attempt(id, &[], 0, "");
+    let mut out = [0; 8];
+    let read = spool.read(id, 0, &mut out);
+    let sizes = [size_of_val(&commit), size_of_val(&attempt), size_of_val(&read), size_of::<TestSpool>()];
+    println!("commit, attempt, read futures and spool: {sizes:?} octets");
+    assert!(sizes.iter().all(|size| *size < 20_000), "{sizes:?}");
+}
