@@ -373,12 +373,12 @@ impl<P: Platform> Outcome<'_, '_, P> {
         let closed = self.states.iter().filter(|(_, state)| !state.is_open()).count();
         let failed_now = self.states.iter().any(|(_, state)| matches!(state, RecipientState::Failed(_)));
         let still_open = usize::from(brief.recipients_open).saturating_sub(closed);
-        let written = if still_open == 0 && !failed_now && !self.failed_before(brief.recipients).await {
-            appliance.spool.remove(id, Removal::Delivered).await.map(|()| Next::Nothing)
-        } else if still_open == 0 {
-            self.commit_failed().await
-        } else {
+        let written = if still_open > 0 {
             self.commit_deferred(brief.attempts).await
+        } else if let Some(failure) = self.any_failure(failed_now, brief.recipients).await {
+            self.commit_failed(&failure).await
+        } else {
+            appliance.spool.remove(id, Removal::Delivered).await.map(|()| Next::Nothing)
         };
         match written {
             Ok(next) => next,
@@ -391,36 +391,37 @@ impl<P: Platform> Outcome<'_, '_, P> {
         }
     }
 
-    /// Whether a recipient failed in an earlier attempt.
-    async fn failed_before(&self, recipients: u16) -> bool {
+    /// The text of a recipient's failure, in this attempt or an earlier one.
+    async fn any_failure(&self, failed_now: bool, recipients: u16) -> Option<String> {
+        if failed_now {
+            return self.first_failure().map(|status| status.text.as_str().into());
+        }
         if usize::from(recipients) == self.handed.len() {
-            return false;
+            return None;
         }
         let id = self.letter.arrival.id;
         let mut page = Vec::new();
         let mut next = 0;
         while self.appliance.spool.recipients(id, next, &mut page).await.is_ok() {
-            if page.iter().any(|r| matches!(r.state, RecipientState::Failed(_))) {
-                return true;
+            for recipient in &page {
+                if let RecipientState::Failed(status) = &recipient.state {
+                    return Some(status.text.as_str().into());
+                }
             }
             match page.last() {
                 Some(last) => next = last.index.saturating_add(1),
-                None => return false,
+                None => return None,
             }
         }
-        // Unreadable: keep it for the operator rather than call it delivered.
-        true
+        // Keep it for the operator rather than call it delivered.
+        Some("its recipients cannot be read".into())
     }
 
     /// Nobody is open any more and somebody failed: the message stays for the operator.
-    async fn commit_failed(&self) -> Result<Next, SpoolError> {
+    async fn commit_failed(&self, reason: &str) -> Result<Next, SpoolError> {
         let id = self.letter.arrival.id;
-        let reason = self.first_failure().map_or_else(
-            || String::from("failed for a recipient; see queue show"),
-            |status| format!("failed: {}", status.text),
-        );
-        self.appliance.spool.record_attempt(id, &self.states, 0, fitting(&reason)).await?;
-        self.appliance.hold(id, &reason).await;
+        self.appliance.spool.record_attempt(id, &self.states, 0, fitting(reason)).await?;
+        self.appliance.hold(id, reason).await;
         Ok(Next::Nothing)
     }
 

@@ -239,7 +239,13 @@ fn check_queue<P: Platform>(appliance: &Appliance<'_, P>) -> (Mark, String) {
 async fn check_tpm<P: Platform>(appliance: &Appliance<'_, P>) -> (Mark, String) {
     let mut random = [0; 8];
     let mut keys = appliance.keys.lock().await;
-    match keys.tpm_random(&mut random).await {
+    let answer = if appliance.tpm_ready.get() {
+        keys.tpm_random(&mut random).await
+    } else {
+        // What keeps it from starting tells more than that it was not started.
+        keys.restart_tpm().await
+    };
+    match answer {
         Ok(()) => (Mark::Good, format!("answers, storage key {}", keys.tpm_name().unwrap_or_default())),
         Err(error) => (Mark::Bad, format!("{error}; mail that must be signed waits")),
     }

@@ -21,7 +21,7 @@ fn an_appliance_is_set_up_at_its_console_and_keeps_its_settings_over_a_restart()
             assert_eq!(shown.lines().count(), 2, "{shown}");
         }
         let shown = gateway.console("show").await;
-        assert!(shown.contains("10.0.0.25:25   (not saved; in force: none)"), "{shown}");
+        assert!(shown.contains("10.0.0.25   (not saved; in force: none)"), "{shown}");
         let shown = gateway.console("save").await;
         assert!(shown.contains("Saved."), "{shown}");
         let mut client = world.client().await;
@@ -131,7 +131,7 @@ fn a_factory_reset_leaves_nothing() {
         world.sleep_ms(1_000).await;
         gateway.terminal.type_text("factory-reset\r");
         world.sleep_ms(1_000).await;
-        gateway.terminal.type_text("yes\r");
+        gateway.terminal.type_text("erase\r");
         assert!(world.wait_until(120, || !gateway.is_on()).await, "{}", gateway.terminal.shown());
         assert_eq!(gateway.take_power_event(), Some(PowerEvent::Reboot));
         let image = gateway.bank.image();
