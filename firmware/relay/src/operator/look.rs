@@ -281,17 +281,17 @@ async fn check_next_hop<P: Platform>(appliance: &Appliance<'_, P>) -> (Mark, Str
     }
 }
 
-/// Seconds as `12 s`, `5 min`, `3 h`, `9 d`.
+/// Seconds as `12s`, `5min`, `3h`, `9d`: at most six characters.
 pub(super) struct Duration(pub(super) u64);
 
 impl core::fmt::Display for Duration {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         let seconds = self.0;
         match seconds {
-            0..=119 => write!(f, "{seconds} s"),
-            120..=7_199 => write!(f, "{} min", seconds / 60),
-            7_200..=172_799 => write!(f, "{} h", seconds / 3_600),
-            _ => write!(f, "{} d", seconds / 86_400),
+            0..=119 => write!(f, "{seconds}s"),
+            120..=7_199 => write!(f, "{}min", seconds / 60),
+            7_200..=172_799 => write!(f, "{}h", seconds / 3_600),
+            _ => write!(f, "{}d", seconds / 86_400),
         }
     }
 }

@@ -14,13 +14,13 @@ use smime::Recipe;
 use spool::{Brief, MessageState, RecipientState, Removal, SpoolError, Summary};
 
 const TABLE: Table<7> = Table::new([
-    Column::left("ID", 9),
+    Column::left("ID", 8),
     Column::right("AGE", 6),
-    Column::right("OCTETS", 9),
+    Column::right("OCTETS", 8),
     Column::right("OPEN", 7),
     Column::left("STATE", 8),
     Column::right("NEXT", 6),
-    Column::left("REASON", 28),
+    Column::left("REASON", 30),
 ]);
 
 pub(super) async fn list<P: Platform, W: Write>(

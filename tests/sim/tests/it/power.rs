@@ -33,6 +33,9 @@ impl Ledger {
             let from = IpAddr::from(CLIENT);
             let Ok(stream) = world2.network.connect(from, Gateway::address()).await else { return };
             let mut client = Client::new(stream);
+            if client.reply().await.is_none() || client.raw(b"EHLO client.example\r\n").await.is_err() {
+                return;
+            }
             if client.reply().await.is_none() {
                 return;
             }
@@ -54,6 +57,11 @@ impl Ledger {
                 }
             }
         });
+    }
+
+    /// What the appliance answered is worth looking at only if it answered something.
+    fn expect_some(&self) {
+        assert!(self.accepted() > 0, "nothing was accepted before the cut");
     }
 
     /// Every accepted message came; none twice but those whose delivery the cut interrupted.
@@ -108,6 +116,7 @@ fn what_was_answered_with_250_survives_cuts_while_the_next_hop_is_down() {
         assert!(gateway.boot().await);
         world.network.set_link(hop, Link::Up);
         assert!(world.wait_until(600, || gateway.queue_is_empty()).await);
+        ledger.expect_some();
         ledger.check(&sink, 0);
     });
 }
@@ -134,6 +143,7 @@ fn cuts_during_delivery_double_at_most_what_was_on_the_way() {
         }
         assert!(gateway.boot().await);
         assert!(world.wait_until(600, || gateway.queue_is_empty()).await);
+        ledger.expect_some();
         ledger.check(&sink, doubles_allowed);
     });
 }

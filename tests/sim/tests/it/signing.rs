@@ -105,7 +105,7 @@ fn mail_without_identity_is_held_until_there_is_one() {
         signer.gateway.console("queue release all").await;
         world.sleep_ms(60_000).await;
         let queue = signer.gateway.console("queue").await;
-        assert!(queue.contains("no certificate"), "{queue}");
+        assert!(queue.contains("cannot sign: no "), "{queue}");
         assert_eq!(sink.count(), 0);
         signer.certify(id).await;
         signer.gateway.console("queue release all").await;
@@ -195,7 +195,7 @@ fn identities_survive_a_restart_and_another_tpm_is_noticed() {
         world.sleep_ms(120_000).await;
         assert_eq!(sink.count(), 1, "signed with what?");
         let queue = signer.gateway.console("queue").await;
-        assert!(queue.contains("held") && queue.contains("other TPM"), "{queue}");
+        assert!(queue.contains("held") && queue.contains("cannot sign: oth"), "{queue}");
     });
 }
 
