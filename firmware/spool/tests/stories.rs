@@ -364,7 +364,7 @@ fn sixty_four_messages_arrive_at_once_while_the_queue_is_cleaned_and_read() {
                 for piece in bytes.chunks(900) {
                     spool.append(&mut incoming, piece).await?;
                 }
-                if (number + round) % 5 == 0 {
+                if (number + round).is_multiple_of(5) {
                     spool.abort(incoming);
                     continue;
                 }
