@@ -120,12 +120,12 @@ impl Setup {
         self.step = 0;
     }
 
-    /// The answers to all questions that were asked.
+    /// The answers to all questions; what was not asked has no place in what was answered.
     pub fn answers(&self) -> Vec<Answer> {
-        (0..)
-            .zip(QUESTIONS.iter().zip(&self.values))
-            .filter(|(step, _)| self.is_asked(*step))
-            .map(|(_, (question, value))| Answer { name: question.name, value: value.clone() })
-            .collect()
+        let answer = |(step, (question, value)): (usize, (&Question, &String))| {
+            let value = if self.is_asked(step) { value.clone() } else { String::from("none") };
+            Answer { name: question.name, value }
+        };
+        QUESTIONS.iter().zip(&self.values).enumerate().map(answer).collect()
     }
 }

@@ -284,6 +284,7 @@ fn a_new_appliance_shows_the_way_until_it_is_set_up() {
         [
             ("hostname", "gw1.example.org"),
             ("network", "dhcp"),
+            ("dns-servers", "none"),
             ("relay-networks", "10.0.0.0/8"),
             ("next-hop", "none"),
             ("without-identity", "pass"),

@@ -221,6 +221,10 @@ pub enum Problem {
     NoHostname,
     /// A next hop by name, and nobody to ask for its address.
     NoDnsServer,
+    /// Name servers of one's own beside those of DHCP, which would be ignored.
+    DnsServersWithDhcp,
+    /// A name server or next hop that only a machine with an IPv6 address reaches.
+    NoIpv6,
     /// The next hop is outside the own network, and there is no gateway.
     NoGateway {
         /// The own network.
@@ -242,6 +246,12 @@ impl fmt::Display for Problem {
             }
             Self::NoDnsServer => f.write_str(
                 "next-hop is a name, but with a static network nobody resolves it; `set dns-servers ADDRESS`",
+            ),
+            Self::DnsServersWithDhcp => f.write_str(
+                "dns-servers go with a static network, DHCP names its own; `set dns-servers none`",
+            ),
+            Self::NoIpv6 => f.write_str(
+                "dns-servers and next-hop cannot be IPv6 addresses yet, for want of an own one; use IPv4 or a name",
             ),
             Self::NoGateway { network } => write!(
                 f,

@@ -4,7 +4,7 @@ use crate::fault::{Fault, Problem};
 use crate::parse;
 use crate::types::{Clock, HostName, IpNetwork, Network, NextHop, NextHopHost, Settings, WithoutIdentity};
 use core::fmt;
-use core::net::{IpAddr, Ipv6Addr};
+use core::net::{IpAddr, Ipv4Addr};
 use heapless::Vec;
 use limits::net::SMTP_PORT;
 
@@ -13,7 +13,7 @@ pub const NAMES: &[(&str, &str)] = &[
     ("hostname", "own full host name, as in gw1.example.org"),
     ("banner-name", "name in greeting and replies, or none for hostname"),
     ("network", "dhcp, or ADDRESS/BITS GATEWAY"),
-    ("dns-servers", "up to 3 addresses, or none for those from DHCP"),
+    ("dns-servers", "with a static network: up to 3 addresses, or none"),
     ("relay-networks", "clients that may send, ADDRESS/BITS, or none"),
     ("next-hop", "server for all mail, HOST[:PORT], or none"),
     ("without-identity", "mail of senders without identity: hold or pass"),
@@ -321,6 +321,14 @@ impl Settings {
         if self.hostname.is_none() && carries_mail {
             return Err(Problem::NoHostname);
         }
+        if self.network == Network::Dhcp && !self.dns_servers.is_empty() {
+            return Err(Problem::DnsServersWithDhcp);
+        }
+        let hop_is_ipv6 =
+            matches!(&self.next_hop, Some(NextHop { host: NextHopHost::Address(IpAddr::V6(_)), .. }));
+        if hop_is_ipv6 || self.dns_servers.iter().any(IpAddr::is_ipv6) {
+            return Err(Problem::NoIpv6);
+        }
         if let (Network::Static { .. }, Some(next_hop)) = (self.network, &self.next_hop) {
             self.check_static_route(next_hop)?;
         }
@@ -346,20 +354,15 @@ impl Settings {
             NextHopHost::Address(IpAddr::V4(hop)) if *hop == address && next_hop.port == SMTP_PORT => {
                 Err(Problem::NextHopIsSelf)
             }
-            NextHopHost::Address(hop) if gateway.is_none() => {
-                let mask = |address: core::net::Ipv4Addr| crate::types::masked_v4(address.to_bits(), prefix);
-                let near = match hop {
-                    IpAddr::V4(hop) => mask(*hop) == mask(address),
-                    IpAddr::V6(hop) => is_link_local(*hop),
-                };
-                if near { Ok(()) } else { Err(Problem::NoGateway { network: self.network }) }
+            NextHopHost::Address(IpAddr::V4(hop)) if gateway.is_none() => {
+                let network = |address: Ipv4Addr| crate::types::masked_v4(address.to_bits(), prefix);
+                if network(*hop) == network(address) {
+                    Ok(())
+                } else {
+                    Err(Problem::NoGateway { network: self.network })
+                }
             }
             _ => Ok(()),
         }
     }
-}
-
-/// `fe80::/10`: reached without a gateway.
-fn is_link_local(address: Ipv6Addr) -> bool {
-    address.segments()[0] & 0xffc0 == 0xfe80
 }

@@ -89,7 +89,7 @@ pub struct Settings {
     pub banner_name: Option<HostName>,
     /// Own address.
     pub network: Network,
-    /// Name servers; empty: those that DHCP names.
+    /// Name servers of a static network; with DHCP there are those that it names.
     pub dns_servers: Vec<IpAddr, DNS_SERVERS_COUNT_MAX>,
     /// Clients that may relay; empty: nobody.
     pub relay_networks: Vec<IpNetwork, RELAY_NETWORKS_COUNT_MAX>,
