@@ -112,12 +112,12 @@ impl Console {
         }
     }
 
-    /// Says who is there and asks for the first command. `version` is printed as it is; `factory_fresh`: nothing has
+    /// Says who is there and asks for the first command. `version` is printed behind the word; `factory_fresh`: nothing has
     /// been set up yet, and the operator is shown the way.
     pub fn greet(&mut self, version: &str, factory_fresh: bool) {
         self.fresh = factory_fresh;
         self.out.raw(b"\r\n");
-        self.out.line(format_args!("Stargate S/MIME mail gateway, {version}"));
+        self.out.line(format_args!("Stargate S/MIME mail gateway, version {version}"));
         if factory_fresh {
             self.hint();
         } else {

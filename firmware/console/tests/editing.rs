@@ -252,7 +252,7 @@ fn a_terminal_that_does_not_read_stops_the_input_and_loses_nothing() {
 fn a_new_prompt_follows_a_line_end_and_a_redraw_does_not() {
     let mut console = Console::new(common::NAMES);
     console.set_prompt("gw1.example.org", false);
-    console.greet("version 0", false);
+    console.greet("0", false);
     let take = |console: &mut Console| {
         let bytes = console.transmit().to_vec();
         console.transmitted(bytes.len());
@@ -270,7 +270,7 @@ fn a_new_prompt_follows_a_line_end_and_a_redraw_does_not() {
 fn a_new_appliance_shows_the_way_until_it_is_set_up() {
     let mut session = Session::new();
     session.refused = vec!["gw 1"];
-    session.console.greet("version 0", true);
+    session.console.greet("0", true);
     session.drain();
     session.typed(b"\r");
     session.typed(b"setup\r\rgw 1\rgw1.example.org\rback\r\r\r10.0.0.0/8\r\rpass\r");

@@ -107,7 +107,7 @@ impl Session {
             commands: Vec::new(),
             refused: Vec::new(),
         };
-        session.console.greet("version 0", false);
+        session.console.greet("0", false);
         session.drain();
         session.terminal = Terminal::default();
         session.typed(b"\x0c");
