@@ -11,6 +11,10 @@ pub const PLAN_BYTES_MAX: usize = ENTITIES_COUNT_MAX / 4;
 /// Octets of one header field that is understood (From, Content-Type …), unfolded or not. A From with a hundred
 /// authors fits; a longer field counts as ambiguous. Other fields may have any length.
 pub const FIELD_BYTES_MAX: usize = 8_192;
+/// Encoded words in such a field. The library that reads it tries every `=?`, so this bounds the work for one field.
+pub const ENCODED_WORDS_COUNT_MAX: usize = 32;
+/// Asterisks in a Content-Type: pieces and languages of parameters (RFC 2231). Joining them is quadratic in the library.
+pub const PARAMETER_PIECES_COUNT_MAX: usize = 64;
 /// Octets of a field name that is looked at.
 pub const FIELD_NAME_BYTES_MAX: usize = 32;
 /// Octets of a boundary. RFC 2046 §5.1.1 allows 70; some mailers use more.

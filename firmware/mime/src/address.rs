@@ -1,12 +1,10 @@
 //! Who a message says it is from.
 
 use alloc::string::String;
+use limits::mime::ENCODED_WORDS_COUNT_MAX;
 use limits::smtp::MAILBOX_BYTES_MAX;
 use mail_parser::{Address, HeaderValue, parsers::MessageStream};
 use serde::{Deserialize, Serialize};
-
-/// Encoded words that a field may hold before it is not worth understanding; the library tries each of them.
-pub(crate) const ENCODED_WORDS_COUNT_MAX: usize = 100;
 
 /// The author of a message as far as a machine may rely on it (RFC 5322 §3.6.2).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,7 +12,7 @@ pub enum Author {
     /// There is no From field.
     Missing,
     /// Exactly one From field with exactly one mailbox: its addr-spec, at most
-    /// [`MAILBOX_BYTES_MAX`](limits::smtp::MAILBOX_BYTES_MAX) octets, as written (case kept).
+    /// [`MAILBOX_BYTES_MAX`] octets, as written (case kept).
     One(String),
     /// One From field with several mailboxes. Nobody can sign for all of them.
     Several,

@@ -1,8 +1,8 @@
 //! Content-Type and Content-Transfer-Encoding of an entity (RFC 2045 §5 and §6).
 
-use crate::address::{ENCODED_WORDS_COUNT_MAX, count_encoded_words};
+use crate::address::count_encoded_words;
 use alloc::boxed::Box;
-use limits::mime::BOUNDARY_BYTES_MAX;
+use limits::mime::{BOUNDARY_BYTES_MAX, ENCODED_WORDS_COUNT_MAX, PARAMETER_PIECES_COUNT_MAX};
 use mail_parser::{ContentType, HeaderValue, parsers::MessageStream};
 
 /// What a body is, as far as a gateway cares.
@@ -100,7 +100,8 @@ impl MediaType {
     /// Reads the value of the field, folds and final CRLF included.
     pub fn from_field(value: &[u8]) -> Self {
         let other = Self { kind: Kind::Other, digest: false, boundary: None };
-        if count_encoded_words(value) > ENCODED_WORDS_COUNT_MAX {
+        let pieces = value.iter().filter(|c| **c == b'*').count();
+        if count_encoded_words(value) > ENCODED_WORDS_COUNT_MAX || pieces > PARAMETER_PIECES_COUNT_MAX {
             // If it was a multipart the boundary is unknown; nothing may be re-encoded then.
             return Self { kind: Kind::OpaqueMultipart, ..other };
         }

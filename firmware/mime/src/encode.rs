@@ -1,7 +1,7 @@
 //! Transfer encodings as machines: octets in pieces of any size in, encoded octets out (RFC 2045 §6.7 and §6.8).
 //!
 //! What leaves has only printable ASCII, spaces and tabs in lines of at most
-//! [`ENCODED_LINE_BYTES_MAX`](limits::mime::ENCODED_LINE_BYTES_MAX) octets, none of which ends in white space, begins with
+//! [`ENCODED_LINE_BYTES_MAX`] octets, none of which ends in white space, begins with
 //! `From ` or with a dot. A line break that an encoder adds is never followed by a dash, so that no line becomes a
 //! delimiter that was none.
 

@@ -80,7 +80,7 @@ pub enum Obstacle {
     /// Fields that may occur once occur twice or cannot be understood (Content-Type, Content-Transfer-Encoding).
     HeaderAmbiguous,
     /// The `Content-*` fields of the message take more than
-    /// [`MOVED_FIELDS_BYTES_MAX`](limits::mime::MOVED_FIELDS_BYTES_MAX) octets.
+    /// [`MOVED_FIELDS_BYTES_MAX`] octets.
     HeaderTooLong,
     /// A part that may not be re-encoded has lines over 998 octets.
     LineTooLong,

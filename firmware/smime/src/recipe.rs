@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 const RECIPE_VERSION: u8 = 1;
 
 /// How a stored message leaves: with fields put before it, and as it is or signed. What leaves is a pure function of
-/// the stored octets and the recipe. Encoded it takes at most [`RECIPE_BYTES_MAX`](limits::mime::RECIPE_BYTES_MAX) octets.
+/// the stored octets and the recipe. Encoded it takes at most [`RECIPE_BYTES_MAX`] octets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recipe {
     pub(crate) prepend: Vec<u8>,
@@ -47,7 +47,7 @@ impl core::fmt::Display for RecipeUnreadable {
 
 impl core::error::Error for RecipeUnreadable {}
 
-/// The fields to put before a message exceed [`PREPEND_BYTES_MAX`](limits::mime::PREPEND_BYTES_MAX), or are not
+/// The fields to put before a message exceed [`PREPEND_BYTES_MAX`], or are not
 /// whole lines. A mistake of the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PrependInvalid;
