@@ -143,3 +143,46 @@ fn a_full_queue_mounts_by_reading_little() {
         assert!(bytes < 8 * 1_024 * 1_024, "{bytes}");
     }
 }
+
+#[test]
+fn at_the_brim_random_replacement_goes_on_for_ever() {
+    type Small = SimFlash<{ 32 * 1_024 }>;
+    let flash = Small::new(80);
+    let spool = block_on(Spool::mount(flash.clone())).unwrap().0;
+    let store = |len: usize| {
+        block_on(async {
+            let admission =
+                Admission { size: Some(len as u32), recipients: 1, recipients_bytes: 13, class: Class::Mail };
+            let mut incoming = spool.begin(admission)?;
+            spool.append(&mut incoming, &vec![b'b'; len]).await?;
+            let id = spool.commit(incoming, &Arrival::default(), ["a@example.org"].into_iter()).await?;
+            spool.set_recipe(id, &[2; 6_000]).await?;
+            Ok::<_, SpoolError>(id)
+        })
+    };
+    let mut random = Random::new(3);
+    let mut waiting = Vec::new();
+    let mut before = (flash.counters(), spool.usage());
+    for round in 0..1_500 {
+        if round == 500 {
+            before = (flash.counters(), spool.usage());
+        }
+        loop {
+            match store([700, 700, 3_000, 9_000][random.below(4)]) {
+                Ok(id) => waiting.push(id),
+                Err(SpoolError::Full(_)) => break,
+                Err(error) => panic!("{error}"),
+            }
+        }
+        let id = waiting.swap_remove(random.below(waiting.len()));
+        block_on(spool.remove(id, Removal::Delivered)).unwrap();
+    }
+    let usage = spool.usage();
+    let programmed = flash.counters().bytes_programmed - before.0.bytes_programmed;
+    let moved = usage.moved - before.1.moved;
+    println!(
+        "at the brim: {} messages, {} of {} used, {programmed} programmed, {moved} of it moved",
+        usage.messages, usage.used, usage.capacity
+    );
+    assert!(usage.used > usage.capacity * 7 / 10 && programmed < 6 * (programmed - moved));
+}
