@@ -15,7 +15,7 @@ use core::cell::RefCell;
 use core::future::poll_fn;
 use core::task::{Poll, Waker};
 use envelope::QueueId;
-use limits::relay::{PROBE_FIRST_S, PROBE_MAX_S, SESSIONS_OUT_COUNT_MAX};
+use limits::relay::{DECIDERS_COUNT, PROBE_FIRST_S, PROBE_MAX_S, SESSIONS_OUT_COUNT_MAX};
 use platform::Instant;
 
 /// What is to be done with a message.
@@ -79,6 +79,9 @@ struct Destination {
     lingering: usize,
 }
 
+/// Tasks that wait for the same thing; there are never more than workers.
+type Wakers = heapless::Vec<Waker, { SESSIONS_OUT_COUNT_MAX + DECIDERS_COUNT }>;
+
 #[derive(Default)]
 struct Inner {
     undecided: VecDeque<QueueId>,
@@ -88,10 +91,10 @@ struct Inner {
     /// Why messages wait that wait in RAM only.
     reasons: BTreeMap<QueueId, String>,
     destination: Destination,
-    deciders: Vec<Waker>,
-    idle_workers: Vec<Waker>,
-    connected_workers: Vec<Waker>,
-    clockwork: Vec<Waker>,
+    deciders: Wakers,
+    idle_workers: Wakers,
+    connected_workers: Wakers,
+    clockwork: Wakers,
 }
 
 /// The schedule. Never borrowed across an await.
@@ -100,17 +103,23 @@ pub(crate) struct Schedule {
     inner: RefCell<Inner>,
 }
 
-fn wake_all(wakers: &mut Vec<Waker>) {
-    for waker in wakers.drain(..) {
+fn wake_all(wakers: &mut Wakers) {
+    for waker in core::mem::take(wakers) {
         waker.wake();
     }
 }
 
-/// Registers a waker once. The lists are bounded by the number of tasks.
-fn register(wakers: &mut Vec<Waker>, waker: &Waker) {
-    if !wakers.iter().any(|w| w.will_wake(waker)) {
-        wakers.push(waker.clone());
+/// Registers a waker once.
+fn register(wakers: &mut Wakers, waker: &Waker) {
+    if wakers.iter().any(|w| w.will_wake(waker)) {
+        return;
     }
+    if wakers.is_full() {
+        // An executor whose wakers do not know each other: those that still wait register again.
+        wake_all(wakers);
+    }
+    // There is room now.
+    _ = wakers.push(waker.clone());
 }
 
 impl Inner {

@@ -39,6 +39,8 @@ pub enum PowerEvent {
 
 struct Task {
     group: Group,
+    /// One for the task's whole life, so that whoever keeps it can tell that it is the same.
+    waker: Waker,
     name: String,
     future: Pin<Box<dyn Future<Output = ()>>>,
 }
@@ -113,9 +115,10 @@ impl Executor {
     /// Starts a task. It runs for the first time when the executor gets to it.
     pub fn spawn(&self, group: Group, name: impl Into<String>, future: impl Future<Output = ()> + 'static) {
         let id = self.fresh_id();
-        let task = Task { group, name: name.into(), future: Box::pin(future) };
+        let waker = Waker::from(Arc::new(TaskWaker { id, ready: self.inner.ready.clone() }));
+        waker.wake_by_ref();
+        let task = Task { group, waker, name: name.into(), future: Box::pin(future) };
         self.inner.tasks.borrow_mut().insert(id, task);
-        self.waker(id).wake();
     }
 
     /// Ends every task of `group` at the next opportunity: at once, or after the poll that is under way.
@@ -200,10 +203,6 @@ impl Executor {
         id
     }
 
-    fn waker(&self, id: u64) -> Waker {
-        Waker::from(Arc::new(TaskWaker { id, ready: self.inner.ready.clone() }))
-    }
-
     fn task_names(&self) -> String {
         let tasks = self.inner.tasks.borrow();
         let mut names: Vec<_> = tasks.values().map(|t| t.name.clone()).collect();
@@ -224,7 +223,7 @@ impl Executor {
             ready.ids.remove(index)
         };
         let Some(mut task) = self.inner.tasks.borrow_mut().remove(&id) else { return true };
-        let waker = self.waker(id);
+        let waker = task.waker.clone();
         self.inner.running.set(Some(task.group));
         let outcome =
             catch_unwind(AssertUnwindSafe(|| task.future.as_mut().poll(&mut Context::from_waker(&waker))));

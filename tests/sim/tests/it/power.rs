@@ -95,7 +95,7 @@ async fn gateway(world: &World) -> Gateway {
 
 #[test]
 fn what_was_answered_with_250_survives_cuts_while_the_next_hop_is_down() {
-    stories(30, |world| async move {
+    stories(12, |world| async move {
         let hop = IpAddr::from(NEXT_HOP);
         world.network.set_link(hop, Link::Refusing);
         let sink = world.next_hop();
@@ -123,7 +123,7 @@ fn what_was_answered_with_250_survives_cuts_while_the_next_hop_is_down() {
 
 #[test]
 fn cuts_during_delivery_double_at_most_what_was_on_the_way() {
-    stories(30, |world| async move {
+    stories(12, |world| async move {
         let sink = world.next_hop();
         let gateway = gateway(&world).await;
         let ledger = Ledger::default();

@@ -23,9 +23,9 @@ impl Signer {
         let ca = Ca::new(&folder.path().join("ca")).expect("openssl");
         let mut gateway = Gateway::new(world);
         gateway.tpm = Some(TpmChip::new());
-        // Certificates of the authority are valid from now on.
+        // Certificates of the authority are valid from now on, whatever time the world's clock takes.
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
-        gateway.epoch.set(Some(now.as_secs()));
+        gateway.epoch.set(Some(now.as_secs() + 3_600));
         gateway.configure_default().await;
         assert!(gateway.boot().await);
         Self { gateway, ca, _folder: folder }
