@@ -28,7 +28,14 @@ use std::time::Duration;
 const FILE: &str = "bench.toml";
 
 /// Per cent that a figure may grow before it counts as a regression, unless the file says otherwise.
-const TOLERANCE_PERCENT: f64 = 3.0;
+///
+/// The guest's work is exact, but when packets arrive is the host's affair, and with it how many of them share an
+/// interrupt: two runs differ by up to two per cent.
+const TOLERANCE_PERCENT: f64 = 5.0;
+
+/// Times that the machine is switched on to find out what its start takes. The least counts: a start during which
+/// the host was slow has waited for it in more pieces.
+const STARTS: usize = 3;
 
 /// How long anything may take. A machine that counts instructions runs at a fraction of its speed.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -109,13 +116,15 @@ fn measure(bank: &Path, count_instructions: bool) -> Result<Measured> {
     let mut machine_options =
         MachineOptions::new(bank, &scratch.path().join("data.img"), &scratch.path().join("tpm"));
     machine_options.icount_shift = count_instructions.then_some(0);
+    let mut measured = Measured { figures: Figures::new(), cpu_ms: Vec::new() };
+    if count_instructions {
+        let starts = (0..STARTS).map(|_| instructions_to_greeting(machine_options.clone()));
+        let least = starts.collect::<Result<Vec<_>>>()?.into_iter().min().unwrap_or_default();
+        measured.figures.insert("instructions_reset_to_220".to_owned(), least);
+    }
     let mut machine = Machine::start(machine_options)?;
     let (address, process) = (machine.address(25)?, machine.id());
     let mut operator = Operator::new(machine.console()?)?;
-    let mut measured = Measured { figures: Figures::new(), cpu_ms: Vec::new() };
-    drop(SmtpClient::connect_when_ready(address, PATIENCE, PATIENCE)?);
-    // The greeting includes the address from the DHCP server; what it waits for is idle time.
-    measured.figures.insert("instructions_reset_to_220".to_owned(), busy_instructions(&mut operator)?);
     operator.set_up(sink.address().port())?;
     operator.configure(&[("without-identity", "pass")])?;
     for (_, sender, kind) in SENDERS {
@@ -151,6 +160,15 @@ fn measure(bank: &Path, count_instructions: bool) -> Result<Measured> {
     }
     ensure!(sink.breaches().is_empty(), "the appliance broke the rules of SMTP: {:?}", sink.breaches());
     Ok(measured)
+}
+
+/// Instructions from reset until port 25 greets, with an address from the DHCP server on the way.
+fn instructions_to_greeting(machine_options: MachineOptions) -> Result<u64> {
+    let mut machine = Machine::start(machine_options)?;
+    let address = machine.address(25)?;
+    let mut operator = Operator::new(machine.console()?)?;
+    drop(SmtpClient::connect_when_ready(address, PATIENCE, PATIENCE)?);
+    busy_instructions(&mut operator)
 }
 
 /// Hands in `count` messages in one session and waits until all have come out.
