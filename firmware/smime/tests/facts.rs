@@ -3,9 +3,9 @@
 
 mod common;
 
-use common::{emit, identities, scan, sign};
+use common::{emit, identities, openssl, scan, sign};
 use smime::{Author, Facts, FactsUnreadable, Obstacle, PrependInvalid, Protection, Recipe, RecipeUnreadable};
-use smime::{Scanner, SigningError};
+use smime::{Purpose, RawSignature, Scanner, Signing, SigningError};
 
 fn facts(message: &str) -> Facts {
     scan(message.as_bytes(), 100)
@@ -183,4 +183,68 @@ fn passing_puts_whole_fields_before_untouched_octets() {
     ] {
         assert_eq!(Recipe::pass(bad), Err(PrependInvalid));
     }
+}
+
+#[test]
+fn a_signature_of_another_form_than_the_keys_is_refused() {
+    let [rsa, p256] = identities();
+    let message = b"Subject: x\r\n\r\nbody\r\n";
+    let facts = scan(message, 100);
+    let ask = |chain: &[&[u8]]| {
+        let mut signing = Signing::new(&facts, chain, None, [0; 24], b"").unwrap();
+        signing.push(message);
+        signing.finish().unwrap()
+    };
+    let (r, s) = (&[1; 32], &[2; 32]);
+    for wrong in [RawSignature::Rsa(&[1; 255]), RawSignature::Rsa(&[]), RawSignature::Ecdsa { r, s }] {
+        let (question, awaiting) = ask(&rsa.chain());
+        assert_eq!(question.purpose, Purpose::RsaPkcs1Sha256);
+        assert_eq!(awaiting.answer(wrong), Err(SigningError::Signature));
+    }
+    for wrong in [
+        RawSignature::Rsa(&[1; 256]),
+        RawSignature::EcdsaDer(b"\x30\x00"),
+        RawSignature::Ecdsa { r, s: &[0; 32] },
+        RawSignature::Ecdsa { r: &[1; 33], s },
+    ] {
+        let (question, awaiting) = ask(&p256.chain());
+        assert_eq!(question.purpose, Purpose::EcdsaP256Sha256);
+        assert_eq!(awaiting.answer(wrong), Err(SigningError::Signature));
+    }
+}
+
+#[test]
+fn a_chain_that_cannot_sign_is_refused_and_the_root_stays_at_home() {
+    let [rsa, _] = identities();
+    let message = b"Subject: x\r\n\r\nbody\r\n";
+    let facts = scan(message, 100);
+    let begin = |chain: &[&[u8]]| Signing::new(&facts, chain, None, [0; 24], b"").map(|_| ());
+    let leaf = rsa.chain[0].as_slice();
+    let cut = &leaf[..leaf.len() - 1];
+    let longer = [leaf, &[0]].concat();
+    for bad in [&[][..], &[cut], &[longer.as_slice()], &[leaf, b"x"], &[leaf; 7]] {
+        assert_eq!(begin(bad), Err(SigningError::Certificate));
+    }
+    openssl(&rsa.dir, &["ecparam", "-genkey", "-name", "secp384r1", "-noout", "-out", "p384.key"], b"")
+        .unwrap();
+    let arguments = [
+        "req",
+        "-new",
+        "-x509",
+        "-key",
+        "p384.key",
+        "-subj",
+        "/CN=x",
+        "-outform",
+        "DER",
+        "-config",
+        "/etc/ssl/openssl.cnf",
+    ];
+    let p384 = openssl(&rsa.dir, &arguments, b"").unwrap();
+    assert_eq!(begin(&[&p384]), Err(SigningError::Certificate));
+    assert_eq!(begin(&rsa.chain()), Ok(()));
+    let stored = sign(message, rsa, None).unwrap().to_bytes();
+    let holds = |der: &[u8]| stored.windows(der.len()).any(|window| window == der);
+    let held: Vec<bool> = rsa.chain.iter().map(|der| holds(der)).collect();
+    assert_eq!(held, [true, true, false]);
 }

@@ -64,9 +64,14 @@ const EXTENSIONS: &str = "[ca]\nbasicConstraints=critical,CA:true\nkeyUsage=crit
     subjectAltName=email:joe@example.org\nsubjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n";
 
 fn make_identities() -> [Identity; 2] {
-    // Shared by all tests of one run, so nobody removes it; the name is reused by the next run.
-    let dir = std::env::temp_dir().join("smime-test-identities").join(std::process::id().to_string());
-    let _ = fs::remove_dir_all(&dir);
+    // Shared by all tests of one run, so nobody of them removes it: the next run does, when the owner has ended.
+    let all = std::env::temp_dir().join("smime-test-identities");
+    for old in fs::read_dir(&all).into_iter().flatten().flatten() {
+        if !Path::new("/proc").join(old.file_name()).exists() {
+            let _ = fs::remove_dir_all(old.path());
+        }
+    }
+    let dir = all.join(std::process::id().to_string());
     fs::create_dir_all(&dir).unwrap();
     let run = |arguments: &str| {
         let arguments: Vec<&str> = arguments.split(' ').collect();
