@@ -51,6 +51,7 @@ impl<'c> Operator<'c> {
     /// As [`Self::run`].
     pub fn run_within(&mut self, command: &str, patience: Duration) -> Result<String> {
         self.console.send_line(command)?;
+        // The line editor draws the prompt again while it echoes; only behind the line's end it means an answer.
         self.console.expect("\n").with_context(|| format!("echo of {command}"))?;
         let answer =
             self.console.expect_any(&PROMPTS, patience).with_context(|| format!("answer to {command}"))?.1;

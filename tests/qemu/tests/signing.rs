@@ -44,24 +44,30 @@ fn mail_of_every_kind_arrives_signed_and_unchanged() {
 
 #[test]
 fn mail_of_a_sender_without_identity_is_held_with_a_reason_and_can_be_released() {
-    prove("mail of a sender without identity is held, says why, and leaves unsigned when released", || {
-        let mut rig = Rig::set_up("held")?;
-        let mut rng = Rng::new(1);
-        let plain = message(Kind::Plain, "held", PLAIN_SENDER, RECIPIENT, &mut rng);
-        let signed = message(Kind::Plain, "signed", P256_SENDER, RECIPIENT, &mut rng);
-        let mut client = rig.client()?;
-        submit(&mut client, &plain)?;
-        submit(&mut client, &signed)?;
-        arrive(&mut rig, std::slice::from_ref(&signed))?;
-        let queue = rig.operate(|operator| operator.run("queue"))?;
-        ensure!(queue.contains("held") && queue.contains("identity"), "no reason to be seen:\n{queue}");
-        rig.operate(|operator| operator.run("queue release all"))?;
-        arrive(&mut rig, std::slice::from_ref(&plain))?;
-        let deliveries = rig.sink.deliveries();
-        let delivery = the_one(&deliveries, &plain)?;
-        ensure!(delivery.content.ends_with(&plain.content), "it did not leave byte for byte");
-        rig.operate(|operator| operator.wait_for_empty_queue(PATIENCE))
-    });
+    prove(
+        "mail of a sender without identity is held, says why, and leaves unsigned only when that is allowed",
+        || {
+            let mut rig = Rig::set_up("held")?;
+            let mut rng = Rng::new(1);
+            let plain = message(Kind::Plain, "held", PLAIN_SENDER, RECIPIENT, &mut rng);
+            let signed = message(Kind::Plain, "signed", P256_SENDER, RECIPIENT, &mut rng);
+            let mut client = rig.client()?;
+            submit(&mut client, &plain)?;
+            submit(&mut client, &signed)?;
+            arrive(&mut rig, std::slice::from_ref(&signed))?;
+            let queue = rig.operate(|operator| operator.run("queue"))?;
+            ensure!(queue.contains("held") && queue.contains("identity"), "no reason to be seen:\n{queue}");
+            rig.operate(|operator| {
+                operator.configure(&[("without-identity", "pass")])?;
+                operator.run("queue release all")
+            })?;
+            arrive(&mut rig, std::slice::from_ref(&plain))?;
+            let deliveries = rig.sink.deliveries();
+            let delivery = the_one(&deliveries, &plain)?;
+            ensure!(delivery.content.ends_with(&plain.content), "it did not leave byte for byte");
+            rig.operate(|operator| operator.wait_for_empty_queue(PATIENCE))
+        },
+    );
 }
 
 #[test]
