@@ -144,6 +144,14 @@ impl platform::Stream for TcpStream<'_> {
     }
 }
 
+/// Memory of one socket buffer, on a cache line: copies from and to an odd address take twice as long.
+#[repr(C, align(64))]
+struct Ring<const BYTES: usize>([u8; BYTES]);
+
+impl<const BYTES: usize> Ring<BYTES> {
+    const NEW: Self = Self([0; BYTES]);
+}
+
 /// Buffers of one inbound session.
 pub struct Listener {
     stack: Stack<'static>,
@@ -154,15 +162,15 @@ pub struct Listener {
 impl Listener {
     /// One listener for each session that may be served at once; none without a network.
     pub fn all(link: Link) -> impl Iterator<Item = Self> {
-        static RECEIVE: ConstStaticCell<[[u8; INBOUND_RECEIVE_BYTES]; SESSIONS_IN_COUNT_MAX]> =
-            ConstStaticCell::new([[0; INBOUND_RECEIVE_BYTES]; SESSIONS_IN_COUNT_MAX]);
-        static SEND: ConstStaticCell<[[u8; INBOUND_SEND_BYTES]; SESSIONS_IN_COUNT_MAX]> =
-            ConstStaticCell::new([[0; INBOUND_SEND_BYTES]; SESSIONS_IN_COUNT_MAX]);
+        static RECEIVE: ConstStaticCell<[Ring<INBOUND_RECEIVE_BYTES>; SESSIONS_IN_COUNT_MAX]> =
+            ConstStaticCell::new([Ring::NEW; SESSIONS_IN_COUNT_MAX]);
+        static SEND: ConstStaticCell<[Ring<INBOUND_SEND_BYTES>; SESSIONS_IN_COUNT_MAX]> =
+            ConstStaticCell::new([Ring::NEW; SESSIONS_IN_COUNT_MAX]);
         link.0.into_iter().flat_map(|stack| {
             RECEIVE.take().iter_mut().zip(SEND.take()).map(move |(receive, send)| Self {
                 stack,
-                receive,
-                send,
+                receive: &mut receive.0,
+                send: &mut send.0,
             })
         })
     }
@@ -193,11 +201,15 @@ pub struct Connector {
 impl Connector {
     /// One connector for each delivery that may run at once.
     pub fn all(link: Link) -> impl Iterator<Item = Self> {
-        static RECEIVE: ConstStaticCell<[[u8; OUTBOUND_RECEIVE_BYTES]; SESSIONS_OUT_COUNT_MAX]> =
-            ConstStaticCell::new([[0; OUTBOUND_RECEIVE_BYTES]; SESSIONS_OUT_COUNT_MAX]);
-        static SEND: ConstStaticCell<[[u8; OUTBOUND_SEND_BYTES]; SESSIONS_OUT_COUNT_MAX]> =
-            ConstStaticCell::new([[0; OUTBOUND_SEND_BYTES]; SESSIONS_OUT_COUNT_MAX]);
-        RECEIVE.take().iter_mut().zip(SEND.take()).map(move |(receive, send)| Self { link, receive, send })
+        static RECEIVE: ConstStaticCell<[Ring<OUTBOUND_RECEIVE_BYTES>; SESSIONS_OUT_COUNT_MAX]> =
+            ConstStaticCell::new([Ring::NEW; SESSIONS_OUT_COUNT_MAX]);
+        static SEND: ConstStaticCell<[Ring<OUTBOUND_SEND_BYTES>; SESSIONS_OUT_COUNT_MAX]> =
+            ConstStaticCell::new([Ring::NEW; SESSIONS_OUT_COUNT_MAX]);
+        RECEIVE.take().iter_mut().zip(SEND.take()).map(move |(receive, send)| Self {
+            link,
+            receive: &mut receive.0,
+            send: &mut send.0,
+        })
     }
 }
 
