@@ -66,6 +66,15 @@ impl Link {
         });
     }
 
+    /// Waits until the interface has an address, or, if `up` is false, until it has none.
+    pub async fn wait_for_address(self, up: bool) {
+        match self.0 {
+            Some(stack) if up => stack.wait_config_up().await,
+            Some(stack) => stack.wait_config_down().await,
+            None => core::future::pending().await,
+        }
+    }
+
     /// The network as it is now.
     pub fn state(self) -> NetworkState {
         let mut state = NetworkState::default();

@@ -4,7 +4,7 @@ use crate::hardware::{Hardware, Statistics};
 use crate::network::{Connector, Link, Listener, Resolver};
 use embassy_executor::Spawner;
 use embedded_io_async::Write;
-use events::Log;
+use events::{Event, Log};
 use limits::relay::{DECIDERS_COUNT, SESSIONS_IN_COUNT_MAX, SESSIONS_OUT_COUNT_MAX};
 use qemu_virt::{Board, ConsoleInput, ConsoleOutput, DataFlash};
 use relay::{Appliance, Parts, SharedFlash};
@@ -55,12 +55,14 @@ async fn start(spawner: Spawner, board: Board) {
 
     spawner.spawn(console(product, board.console_input, board.console_output).expect("one console"));
     spawner.spawn(supervisor(product).expect("one supervisor"));
+    spawner.spawn(network_log(product, link).expect("one network log"));
     for _ in 0..DECIDERS_COUNT {
         spawner.spawn(decider(product).expect("as many tasks as deciders"));
     }
     for connector in Connector::all(link) {
         spawner.spawn(delivery(product, connector).expect("as many tasks as connectors"));
     }
+    product.record(&Event::Listening { port: limits::net::SMTP_PORT });
     for listener in Listener::all(link) {
         spawner.spawn(session(product, listener).expect("as many tasks as listeners"));
     }
@@ -69,6 +71,20 @@ async fn start(spawner: Spawner, board: Board) {
 #[embassy_executor::task]
 async fn console(product: &'static Product, input: ConsoleInput, output: ConsoleOutput) {
     relay::operator::run(product, input, output).await;
+}
+
+/// Tells when the network comes and goes.
+#[embassy_executor::task]
+async fn network_log(product: &'static Product, link: Link) {
+    loop {
+        link.wait_for_address(true).await;
+        let state = link.state();
+        if let Some(address) = state.address {
+            product.record(&Event::NetworkUp { address, gateway: state.gateway });
+        }
+        link.wait_for_address(false).await;
+        product.record(&Event::NetworkDown);
+    }
 }
 
 #[embassy_executor::task]
