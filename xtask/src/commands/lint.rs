@@ -67,7 +67,7 @@ fn format(fix: bool) -> Result<()> {
 
 fn clippy_host() -> Result<()> {
     let mut cargo = host_cargo();
-    cargo.args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]);
+    cargo.args(["clippy", "--workspace", "--all-targets", "--keep-going", "--", "-D", "warnings"]);
     step::run("clippy on the host", &mut cargo)?;
     Ok(())
 }
