@@ -29,6 +29,15 @@ pub trait Bus {
     fn read(&self, offset: u32) -> u32;
     /// Writes one bus word: a command, a count, an address-bearing confirmation or data for a write buffer.
     fn write(&mut self, offset: u32, word: u32);
+    /// Writes bus words one after the other, lowest address first: data for a write buffer. The length of `data` is
+    /// a multiple of four.
+    fn write_all(&mut self, offset: u32, data: &[u8]) {
+        let mut at = offset;
+        for word in data.as_chunks::<4>().0 {
+            self.write(at, u32::from_le_bytes(*word));
+            at += WORD;
+        }
+    }
     /// Copies array content to `out`, whose length is a multiple of four. Called in array mode only.
     fn copy(&self, offset: u32, out: &mut [u8]);
 }
@@ -251,15 +260,12 @@ impl<B: Bus, T: Timer, const BLOCK: usize> CfiFlash<B, T, BLOCK> {
                 return Err(Error::Timeout);
             }
         }
-        let (words, _) = data.as_chunks::<4>();
         // Words per chip, less one; the buffer has at most 65,536 of them.
-        let count = u16::try_from(words.len() - 1).map_err(|_| Error::OutOfBounds)?;
+        let words = data.len() / WORD as usize;
+        let count =
+            words.checked_sub(1).and_then(|count| u16::try_from(count).ok()).ok_or(Error::OutOfBounds)?;
         self.bus.write(offset, both(count));
-        let mut at = offset;
-        for word in words {
-            self.bus.write(at, u32::from_le_bytes(*word));
-            at += WORD;
-        }
+        self.bus.write_all(offset, data);
         self.bus.write(offset, CONFIRM);
         self.finish(offset, PROGRAM_POLL_US, self.geometry.program_us_max).await
     }
