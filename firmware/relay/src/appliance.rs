@@ -295,7 +295,8 @@ impl<'f, P: Platform> Appliance<'f, P> {
     pub(crate) async fn hold(&self, id: QueueId, reason: &str) {
         crate::counters::count(&self.counters.held, 1);
         self.record(&Event::Held { id, reason: reason.into() });
-        if let Err(error) = self.spool.hold(id, fitting(reason)).await {
+        // In a box: rare, and large.
+        if let Err(error) = alloc::boxed::Box::pin(self.spool.hold(id, fitting(reason))).await {
             self.spool_failed(id, error);
         }
     }

@@ -33,7 +33,7 @@ pub async fn worker<P: Platform>(appliance: &Appliance<'_, P>) -> ! {
     let mut buffer = vec![0; MESSAGE_READ_BYTES].into_boxed_slice();
     loop {
         let id = appliance.schedule.next_undecided().await;
-        let next = match decide(appliance, id, &mut buffer).await {
+        let next = match Box::pin(decide(appliance, id, &mut buffer)).await {
             Ok(next) => next,
             Err(Trouble::Spool(SpoolError::NoSuchMessage)) => Next::Nothing,
             Err(Trouble::Spool(error)) => {

@@ -11,6 +11,7 @@ use crate::counters::count;
 use crate::schedule::{Next, Step};
 use crate::time::within;
 use crate::{Appliance, Platform};
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use connection::{Buffers, Connection, Greeted};
@@ -55,7 +56,7 @@ async fn unreachable<P: Platform>(appliance: &Appliance<'_, P>, id: QueueId, rea
         appliance.record(&Event::Deferred { id, to, peer, code, status, reply: reason.into(), retry_s });
     }
     let next = if transaction::is_expired(appliance, id) {
-        transaction::expire(appliance, id, reason).await
+        Box::pin(transaction::expire(appliance, id, reason)).await
     } else {
         Next::Now(Step::Deliver)
     };
@@ -88,7 +89,7 @@ async fn connect_and_deliver<P: Platform, C: Connector>(
                 continue;
             }
         };
-        let mut connection = Connection::new(appliance, stream, remote, buffers);
+        let mut connection = Box::new(Connection::new(appliance, stream, remote, buffers));
         match connection.greet().await {
             Greeted::Ready => {
                 count(&appliance.counters.connections, 1);
@@ -123,7 +124,9 @@ async fn deliver_many<P: Platform, S: Stream>(
     let mut id = first;
     let mut sent = 0u32;
     loop {
-        let Verdict { next, reusable } = transaction::deliver(appliance, connection, id, sent > 0).await;
+        // In a box for each message: idle workers are small.
+        let delivering = Box::pin(transaction::deliver(appliance, connection, id, sent > 0));
+        let Verdict { next, reusable } = delivering.await;
         appliance.schedule.done(id, next);
         sent = sent.saturating_add(1);
         if !reusable {

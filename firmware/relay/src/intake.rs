@@ -50,7 +50,8 @@ pub async fn session<P: Platform, S: Stream>(appliance: &Appliance<'_, P>, strea
     } else {
         Server::new(config)
     };
-    let mut session = Session {
+    // In boxes: machine and buffer would otherwise be part of every session's static future.
+    let mut session = Box::new(Session {
         appliance,
         peer: peer.ip().to_canonical(),
         server,
@@ -58,8 +59,7 @@ pub async fn session<P: Platform, S: Stream>(appliance: &Appliance<'_, P>, strea
         declared_size: None,
         recipients: Vec::new(),
         letter: None,
-    };
-    // In a box: the buffer would otherwise be part of every session's static future.
+    });
     let mut buffer = vec![0; SESSION_READ_BYTES].into_boxed_slice();
     match session.serve(stream, &mut buffer).await {
         Ok(()) => stream.close().await,
@@ -180,8 +180,10 @@ impl<P: Platform> Session<'_, '_, P> {
             Said::Mail { question, sender, declared_size, .. } => self.mail(question, sender, declared_size),
             Said::Rcpt { question, recipient } => self.rcpt(question, recipient),
             Said::DataStart { question } => self.data_start(question),
-            Said::Data(content) => self.data(content).await,
-            Said::DataEnd { question, size } => self.data_end(question, size).await,
+            // In boxes: what the store needs while it writes would otherwise be in every session's static future, and
+            // few sessions write at the same moment.
+            Said::Data(content) => Box::pin(self.data(content)).await,
+            Said::DataEnd { question, size } => Box::pin(self.data_end(question, size)).await,
             Said::DataRefused(violation) => self.data_refused(violation),
             Said::Closed(end) => {
                 if end == End::Abuse {

@@ -10,6 +10,7 @@ mod intake;
 mod malformed_sessions;
 mod power;
 mod signing;
+mod sizes;
 
 use sim::gateway::Gateway;
 use sim::peers::Received;
