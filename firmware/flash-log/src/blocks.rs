@@ -195,6 +195,7 @@ impl<F: NorFlash> Log<F> {
             self.head = Some(number);
             self.next_unit = HEADER_UNITS;
             self.low_unit = self.block_units();
+            self.unfinished = false;
             self.repeat_intents().await;
             return Ok(number);
         }

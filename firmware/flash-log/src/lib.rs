@@ -110,7 +110,8 @@
 //! The salt and the checksum are no defence against somebody who can write the flash; they defend against accident.
 //!
 //! # Failing blocks
-//! A program that fails closes the head; the record goes into the next one, and the block is retired after its next
+//! An append that is dropped half-way, and a copy that cannot be read, close the head: a blank slot would end the
+//! directory before the records behind it. A program that fails closes the head; the record goes into the next one, and the block is retired after its next
 //! erase. A block that cannot be erased is retired at once: its headers are overwritten if that is possible. If ten
 //! programs of intents fail in a row in one head, the next erase goes without.
 //!

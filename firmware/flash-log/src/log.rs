@@ -141,6 +141,9 @@ pub struct Log<F> {
     pub(crate) next_unit: u32,
     /// First unit of the payload area of the head.
     pub(crate) low_unit: u32,
+    /// A record has taken its units of the head and is not whole. Where this is found the future of an append was dropped,
+    /// or a copy could not be read: its slot may be blank, and a mount looks for no slot behind a blank one.
+    pub(crate) unfinished: bool,
     pub(crate) next_sequence: Option<u32>,
     pub(crate) owner_floor: u64,
     pub(crate) programmed: u64,
@@ -207,6 +210,7 @@ impl<F: NorFlash> Log<F> {
             head: None,
             next_unit: HEADER_UNITS,
             low_unit: HEADER_UNITS,
+            unfinished: false,
             next_sequence: Some(1),
             owner_floor: 0,
             programmed: 0,
@@ -389,11 +393,11 @@ impl<F: NorFlash> Log<F> {
         Ok(())
     }
 
-    /// Whether a record with `len` octets of payload fits the head.
+    /// Whether a record with `len` octets of payload fits the head. Nothing fits a head with an append that was dropped.
     #[must_use]
     pub fn fits(&self, len: u32, anchor: bool) -> bool {
         let needed = footprint_units(len, anchor) + GUARD_UNITS;
-        self.head.is_some() && self.next_unit + needed <= self.low_unit
+        self.head.is_some() && !self.unfinished && self.next_unit + needed <= self.low_unit
     }
 
     /// Where the next record that fits will be.
@@ -408,6 +412,7 @@ impl<F: NorFlash> Log<F> {
         if !self.fits(len, anchor) {
             return Err(LogError::HeadFull);
         }
+        self.unfinished = true;
         self.low_unit -= units(len);
         let unit = self.next_unit;
         self.next_unit += slot_units(anchor);
@@ -483,6 +488,7 @@ impl<F: NorFlash> Log<F> {
             }
             return Err(self.close_failed(head));
         }
+        self.unfinished = false;
         Ok(entry(Location::new(head, unit), slot, false))
     }
 
