@@ -280,9 +280,13 @@ impl Server {
         }
     }
 
-    /// Answers no with a reply of 4yz or 5yz. With 421 the session is closed after it.
+    /// Answers no with a reply of 4yz or 5yz. With 421 the session is closed after it. A refused DATA ends the
+    /// transaction: nobody may go on with recipients that one side has forgotten.
     pub fn refuse(&mut self, question: Question, reply: &Reply) {
-        if self.take_asked(question).is_some() {
+        if let Some(asked) = self.take_asked(question) {
+            if matches!(asked, Asked::DataStart) {
+                self.transaction = None;
+            }
             self.put_reply(reply);
             if reply.code == 421 {
                 self.close(End::Ours);

@@ -230,6 +230,13 @@ fn content_sent_before_the_answer_to_data_waits_for_it() {
                         .transmit()
                         .ends_with(b"452 4.3.1 Queue is full\r\n500 5.5.2 Command not recognised\r\n")
                 );
+                // The transaction is over on both sides: further recipients need a new one.
+                assert!(server.receive(b"RCPT TO:<c@example.net>\r\nDATA\r\n").1.is_none());
+                assert!(
+                    server
+                        .transmit()
+                        .ends_with(b"503 5.5.1 Say MAIL first\r\n503 5.5.1 Say MAIL and RCPT first\r\n")
+                );
                 break;
             }
             other => assert!(matches!(other, Some(Event::Hello))),
