@@ -65,6 +65,7 @@ pub async fn session<P: Platform, S: Stream>(appliance: &Appliance<'_, P>, strea
         Ok(()) => stream.close().await,
         Err(Broken) => {
             count(&counters.sessions_broken, 1);
+            session.vanished();
             stream.abort();
         }
     }
@@ -349,6 +350,21 @@ impl<P: Platform> Session<'_, '_, P> {
     fn refuse(&mut self, question: Question, stage: Stage, to: Option<&Mailbox>, reply: &Reply) {
         self.record_refused(stage, to, 0, reply);
         self.server.refuse(question, reply);
+    }
+
+    /// The client is gone without QUIT. Worth a line only within a transaction: port scanners and health checks do it all
+    /// day.
+    fn vanished(&self) {
+        if self.letter.is_some() || !self.recipients.is_empty() {
+            let stage = if self.letter.is_some() { Stage::Data } else { Stage::Rcpt };
+            let size = self.letter.as_ref().map_or(0, |letter| letter.incoming.size());
+            self.record_refused(
+                stage,
+                None,
+                size,
+                &Reply::new(421, EnhancedStatus(4, 4, 2), "connection lost"),
+            );
+        }
     }
 
     fn refused_by_time(&self) {

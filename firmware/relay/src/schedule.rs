@@ -428,3 +428,90 @@ impl Drop for Lingering<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn schedule(messages: u64) -> Schedule {
+        let schedule = Schedule::default();
+        schedule.set_destination(true);
+        for id in 1..=messages {
+            schedule.add(QueueId(id), Next::Now(Step::Deliver));
+        }
+        schedule
+    }
+
+    fn take(schedule: &Schedule, at_s: u64) -> Option<Job> {
+        schedule.inner.borrow_mut().take_for_idle(Instant(0).plus_s(at_s))
+    }
+
+    #[test]
+    fn a_destination_that_was_never_reached_gets_one_probe_and_then_everybody() {
+        let schedule = schedule(3);
+        assert_eq!(take(&schedule, 0), Some(Job { id: QueueId(1), probe: true }));
+        assert_eq!(take(&schedule, 0), None);
+        schedule.reached();
+        assert_eq!(take(&schedule, 0), Some(Job { id: QueueId(2), probe: false }));
+        assert_eq!(take(&schedule, 0), Some(Job { id: QueueId(3), probe: false }));
+        assert_eq!(take(&schedule, 0), None);
+    }
+
+    #[test]
+    fn probes_of_a_dead_destination_come_one_by_one_with_growing_pauses() {
+        let schedule = schedule(2);
+        let (mut now_s, mut pauses) = (0, Vec::new());
+        for _ in 0..6 {
+            let job = take(&schedule, now_s).expect("the probe is due");
+            assert!(job.probe && take(&schedule, now_s).is_none());
+            let pause =
+                schedule.unreachable("no answer", Instant(0).plus_s(now_s), 0).expect("nothing else works");
+            schedule.done(job.id, Next::Now(Step::Deliver));
+            assert_eq!(take(&schedule, now_s + u64::from(pause) - 1), None);
+            pauses.push(pause);
+            now_s += u64::from(pause);
+        }
+        assert!(pauses.is_sorted() && pauses[0] <= PROBE_FIRST_S && pauses[5] <= PROBE_MAX_S, "{pauses:?}");
+        assert!(matches!(schedule.obstruction(), Some(Obstruction::Unreachable { .. })));
+    }
+
+    #[test]
+    fn a_peer_that_refuses_a_further_connection_only_lowers_their_number() {
+        let schedule = schedule(5);
+        let first = take(&schedule, 0).expect("the probe");
+        schedule.reached();
+        let second = take(&schedule, 0).expect("another");
+        assert_eq!(schedule.unreachable("421 too many", Instant(0), 0), None);
+        schedule.done(second.id, Next::Now(Step::Deliver));
+        assert_eq!(take(&schedule, 0), None);
+        assert_eq!(schedule.obstruction(), None);
+        schedule.closed();
+        schedule.done(first.id, Next::Nothing);
+        assert!(take(&schedule, 0).is_some());
+    }
+
+    #[test]
+    fn what_is_in_hands_is_not_taken_off_the_schedule() {
+        let schedule = schedule(2);
+        let job = take(&schedule, 0).expect("the probe");
+        assert!(!schedule.withdraw(job.id) && schedule.is_in_hands(job.id));
+        assert!(schedule.withdraw(QueueId(2)));
+        schedule.reached();
+        assert_eq!(take(&schedule, 0), None);
+    }
+
+    #[test]
+    fn waiting_messages_become_due_in_their_time_or_when_they_are_hurried() {
+        let schedule = schedule(0);
+        for (id, at_s) in [(1, 30), (2, 10)] {
+            schedule.add(QueueId(id), Next::At(Instant(0).plus_s(at_s), Step::Deliver));
+        }
+        assert_eq!(schedule.due_at(QueueId(2)), Some(Instant(0).plus_s(10)));
+        assert_eq!(schedule.inner.borrow_mut().turn(Instant(0)), Some(Instant(0).plus_s(10)));
+        assert_eq!(schedule.inner.borrow_mut().turn(Instant(0).plus_s(10)), Some(Instant(0).plus_s(30)));
+        assert_eq!(take(&schedule, 10).map(|job| job.id), Some(QueueId(2)));
+        schedule.reached();
+        schedule.hurry(Some(QueueId(1)));
+        assert_eq!(take(&schedule, 10).map(|job| job.id), Some(QueueId(1)));
+    }
+}

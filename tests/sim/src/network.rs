@@ -61,6 +61,8 @@ struct State {
     dark_waiters: Vec<Waker>,
     next_port: u16,
     connections: u64,
+    /// Writes and octets by the host that wrote.
+    written: HashMap<IpAddr, (u64, u64)>,
 }
 
 /// The network; cloning gives another handle to the same one.
@@ -86,6 +88,7 @@ impl Network {
                 dark_waiters: Vec::new(),
                 next_port: 40_000,
                 connections: 0,
+                written: HashMap::new(),
             })),
         }
     }
@@ -130,6 +133,12 @@ impl Network {
     #[must_use]
     pub fn connections(&self) -> u64 {
         self.state.borrow().connections
+    }
+
+    /// How often `host` wrote to a stream, and how many octets in all.
+    #[must_use]
+    pub fn written(&self, host: IpAddr) -> (u64, u64) {
+        self.state.borrow().written.get(&host).copied().unwrap_or_default()
     }
 
     /// Serves connections to `address`: each runs `handler` as a task of `group`.
@@ -358,6 +367,9 @@ impl SimStream {
         traffic.writes += 1;
         traffic.written_bytes += room as u64;
         self.traffic.set(traffic);
+        let mut state = self.network.state.borrow_mut();
+        let (writes, octets) = state.written.entry(self.local.ip()).or_default();
+        (*writes, *octets) = (*writes + 1, *octets + room as u64);
         Poll::Ready(Ok(room))
     }
 

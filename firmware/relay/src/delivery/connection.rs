@@ -12,6 +12,9 @@ use limits::relay::{MESSAGE_READ_BYTES, REPLY_READ_BYTES};
 use platform::Stream;
 use smtp::client::{Breach, Client, End, Event};
 
+/// Octets up to which small pieces are collected before they are written: three full segments.
+const GATHER_BYTES: usize = 4 * 1_024;
+
 /// The buffers of one worker, on the heap and used again for every connection.
 pub(super) struct Buffers {
     replies: Box<[u8]>,
@@ -19,6 +22,8 @@ pub(super) struct Buffers {
     pub(super) stored: Box<[u8]>,
     /// What becomes of them.
     pub(super) emitted: Vec<u8>,
+    /// Small pieces of it on their way to one write.
+    gathered: Vec<u8>,
 }
 
 impl Buffers {
@@ -27,6 +32,7 @@ impl Buffers {
             replies: vec![0; REPLY_READ_BYTES].into_boxed_slice(),
             stored: vec![0; MESSAGE_READ_BYTES].into_boxed_slice(),
             emitted: Vec::with_capacity(2 * MESSAGE_READ_BYTES),
+            gathered: Vec::with_capacity(GATHER_BYTES),
         }
     }
 }
@@ -60,6 +66,9 @@ impl<'a, 'f, P: Platform, S: Stream> Connection<'a, 'f, P, S> {
         buffers: &'a mut Buffers,
     ) -> Self {
         let client = Client::new(appliance.settings().hostname().into());
+        // What a connection that broke has left there.
+        buffers.emitted.clear();
+        buffers.gathered.clear();
         Self { appliance, stream, client, remote, buffers, start: 0, end: 0 }
     }
 
@@ -126,26 +135,40 @@ impl<'a, 'f, P: Platform, S: Stream> Connection<'a, 'f, P, S> {
         Ok(any)
     }
 
-    /// Writes what stands in `buffers.emitted` as content, and empties it.
+    /// Writes what stands in `buffers.emitted` as content, and empties it; less than a full write is kept for the next
+    /// time, or for [`Self::flush_content`].
     pub(super) async fn send_content(&mut self) -> Result<(), Broken> {
-        let mut rest = self.buffers.emitted.as_slice();
+        let Self { appliance, stream, client, buffers, .. } = self;
+        let Buffers { emitted, gathered, .. } = &mut **buffers;
+        let timeout_s = u64::from(client.timeout_s());
+        let mut rest = emitted.as_slice();
         while !rest.is_empty() {
             // Content that a mail server must not send would be our bug: then nothing more may leave.
-            let piece = self.client.content(rest).map_err(|_| Broken)?;
-            let mut send = piece.send;
-            while !send.is_empty() {
-                let timeout_s = u64::from(self.client.timeout_s());
-                match within(&self.appliance.timer, timeout_s, self.stream.write(send)).await {
-                    Ok(Ok(count)) if count > 0 => send = send.get(count..).unwrap_or_default(),
-                    _ => return Err(Broken),
-                }
-            }
+            let piece = client.content(rest).map_err(|_| Broken)?;
             if piece.taken == 0 && piece.send.is_empty() {
                 return Err(Broken);
             }
             rest = rest.get(piece.taken..).unwrap_or_default();
+            // A text of lines that begin with dots comes in tiny pieces; the wire wants full segments.
+            if gathered.len() + piece.send.len() > GATHER_BYTES {
+                write_all(appliance, stream, gathered, timeout_s).await?;
+                gathered.clear();
+            }
+            if piece.send.len() >= GATHER_BYTES {
+                write_all(appliance, stream, piece.send, timeout_s).await?;
+            } else {
+                gathered.extend_from_slice(piece.send);
+            }
         }
-        self.buffers.emitted.clear();
+        emitted.clear();
+        Ok(())
+    }
+
+    /// Writes what [`Self::send_content`] has kept.
+    pub(super) async fn flush_content(&mut self) -> Result<(), Broken> {
+        let timeout_s = u64::from(self.client.timeout_s());
+        write_all(self.appliance, &mut self.stream, &self.buffers.gathered, timeout_s).await?;
+        self.buffers.gathered.clear();
         Ok(())
     }
 
@@ -160,6 +183,23 @@ impl<'a, 'f, P: Platform, S: Stream> Connection<'a, 'f, P, S> {
     pub(super) fn abort(&mut self) {
         self.stream.abort();
     }
+}
+
+/// Writes all of `octets`; each write may take `timeout_s`.
+async fn write_all<P: Platform, S: Stream>(
+    appliance: &Appliance<'_, P>,
+    stream: &mut S,
+    octets: &[u8],
+    timeout_s: u64,
+) -> Result<(), Broken> {
+    let mut rest = octets;
+    while !rest.is_empty() {
+        match within(&appliance.timer, timeout_s, stream.write(rest)).await {
+            Ok(Ok(count)) if count > 0 => rest = rest.get(count..).unwrap_or_default(),
+            _ => return Err(Broken),
+        }
+    }
+    Ok(())
 }
 
 /// Why a connection is over, for people.

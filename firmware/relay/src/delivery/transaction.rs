@@ -255,7 +255,8 @@ async fn send_content<P: Platform, S: Stream>(
         return Err(SpoolError::Damaged);
     }
     emitter.finish(&mut connection.buffers.emitted);
-    if connection.send_content().await.is_err() || connection.client.content_end().is_err() {
+    let sent = connection.send_content().await.is_ok() && connection.flush_content().await.is_ok();
+    if !sent || connection.client.content_end().is_err() {
         return Ok(Err(Broken));
     }
     Ok(connection.send().await.map(|_| ()))
