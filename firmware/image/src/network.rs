@@ -16,7 +16,7 @@ use limits::net::{
     CLOSE_WAIT_MS, DEAD_PEER_S, INBOUND_RECEIVE_BYTES, INBOUND_SEND_BYTES, KEEP_ALIVE_S,
     OUTBOUND_RECEIVE_BYTES, OUTBOUND_SEND_BYTES, SMTP_PORT, SOCKETS_COUNT,
 };
-use limits::relay::{SESSIONS_IN_COUNT_MAX, SESSIONS_OUT_COUNT_MAX};
+use limits::relay::{LISTENERS_COUNT, SESSIONS_OUT_COUNT_MAX};
 use platform::{ConnectError, Entropy as _, ResolveError, StreamError};
 use qemu_virt::{Entropy, NetworkDevice};
 use relay::NetworkState;
@@ -169,12 +169,12 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// One listener for each session that may be served at once; none without a network.
+    /// One listener for each connection that may be open at once; none without a network.
     pub fn all(link: Link) -> impl Iterator<Item = Self> {
-        static RECEIVE: ConstStaticCell<[Ring<INBOUND_RECEIVE_BYTES>; SESSIONS_IN_COUNT_MAX]> =
-            ConstStaticCell::new([Ring::NEW; SESSIONS_IN_COUNT_MAX]);
-        static SEND: ConstStaticCell<[Ring<INBOUND_SEND_BYTES>; SESSIONS_IN_COUNT_MAX]> =
-            ConstStaticCell::new([Ring::NEW; SESSIONS_IN_COUNT_MAX]);
+        static RECEIVE: ConstStaticCell<[Ring<INBOUND_RECEIVE_BYTES>; LISTENERS_COUNT]> =
+            ConstStaticCell::new([Ring::NEW; LISTENERS_COUNT]);
+        static SEND: ConstStaticCell<[Ring<INBOUND_SEND_BYTES>; LISTENERS_COUNT]> =
+            ConstStaticCell::new([Ring::NEW; LISTENERS_COUNT]);
         link.0.into_iter().flat_map(|stack| {
             RECEIVE.take().iter_mut().zip(SEND.take()).map(move |(receive, send)| Self {
                 stack,

@@ -5,7 +5,7 @@ use crate::network::{Connector, Link, Listener, Resolver};
 use embassy_executor::Spawner;
 use embedded_io_async::Write;
 use events::{Event, Log};
-use limits::relay::{DECIDERS_COUNT, SESSIONS_IN_COUNT_MAX, SESSIONS_OUT_COUNT_MAX};
+use limits::relay::{DECIDERS_COUNT, LISTENERS_COUNT, SESSIONS_OUT_COUNT_MAX};
 use qemu_virt::{Board, ConsoleInput, ConsoleOutput, DataFlash};
 use relay::{Appliance, Parts, SharedFlash};
 use static_cell::{ConstStaticCell, StaticCell};
@@ -102,7 +102,7 @@ async fn delivery(product: &'static Product, mut connector: Connector) {
     relay::delivery::worker(product, &mut connector).await;
 }
 
-#[embassy_executor::task(pool_size = SESSIONS_IN_COUNT_MAX)]
+#[embassy_executor::task(pool_size = LISTENERS_COUNT)]
 async fn session(product: &'static Product, mut listener: Listener) {
     loop {
         let (mut stream, peer) = listener.accept().await;

@@ -23,7 +23,6 @@ pub const CLOSE_WAIT_MS: u64 = 5_000;
 /// Seconds after which a name server that does not answer is given up.
 pub const DNS_TIMEOUT_S: u64 = 15;
 /// Sockets of the stack: sessions in both directions, DHCP, DNS.
-pub const SOCKETS_COUNT: usize =
-    crate::relay::SESSIONS_IN_COUNT_MAX + crate::relay::SESSIONS_OUT_COUNT_MAX + 4;
+pub const SOCKETS_COUNT: usize = crate::relay::LISTENERS_COUNT + crate::relay::SESSIONS_OUT_COUNT_MAX + 4;
 
 crate::const_assert!(KEEP_ALIVE_S * 2 <= DEAD_PEER_S);

@@ -2,6 +2,11 @@
 
 /// SMTP sessions that are served at once.
 pub const SESSIONS_IN_COUNT_MAX: usize = 64;
+/// Connections beyond those, which are told `421` and closed: a peer that hears a reason comes back later, one that is
+/// reset may think the host is down.
+pub const SESSIONS_REFUSED_COUNT_MAX: usize = 4;
+/// Connections to the SMTP port at once.
+pub const LISTENERS_COUNT: usize = SESSIONS_IN_COUNT_MAX + SESSIONS_REFUSED_COUNT_MAX;
 /// Deliveries that run at once.
 pub const SESSIONS_OUT_COUNT_MAX: usize = 16;
 /// Messages that are decided and signed at once: one waits for the TPM while the next is hashed.

@@ -42,7 +42,6 @@ pub async fn session<P: Platform, S: Stream>(appliance: &Appliance<'_, P>, strea
         message_bytes_max: appliance.settings().message_bytes_max,
     };
     let server = if open.0.counters.sessions_open.get() > SESSIONS_IN_COUNT_MAX as u64 {
-        // The image has no more tasks than that; a simulator may.
         Server::refusing(
             config,
             &Reply::new(421, EnhancedStatus(4, 3, 2), "Too many connections, try again later"),

@@ -7,7 +7,7 @@
 //!
 //! | task | how many | what |
 //! |---|---|---|
-//! | [`intake::session`] | one per connection, at most `SESSIONS_IN_COUNT_MAX` | SMTP in, into the queue |
+//! | [`intake::session`] | one per connection; from `SESSIONS_IN_COUNT_MAX` on they only say 421 | SMTP in, into the queue |
 //! | [`decide::worker`] | `DECIDERS_COUNT` | what becomes of each message; signs |
 //! | [`delivery::worker`] | `SESSIONS_OUT_COUNT_MAX` | SMTP out, from the queue |
 //! | [`operator::run`] | 1 | the console |
