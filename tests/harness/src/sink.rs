@@ -3,8 +3,9 @@
 use anyhow::{Context as _, Result};
 use sha2::{Digest as _, Sha256};
 use std::{
+    collections::BTreeMap,
     io::{BufRead, BufReader, Write as _},
-    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -77,6 +78,8 @@ struct Shared {
     behaviour: Mutex<Behaviour>,
     connections: AtomicUsize,
     breaches: Mutex<Vec<String>>,
+    /// One end of each connection that is open, by number.
+    open: Mutex<BTreeMap<usize, TcpStream>>,
 }
 
 /// A listening sink. Dropping it closes the port; what it has received is in [`Sink::deliveries`].
@@ -132,9 +135,14 @@ impl Sink {
                 if let Ok(stream) = stream {
                     let shared = Arc::clone(&shared);
                     let number = shared.connections.fetch_add(1, Ordering::SeqCst);
+                    if let Ok(end) = stream.try_clone() {
+                        lock(&shared.open).insert(number, end);
+                    }
                     std::thread::spawn(move || {
+                        let open = Arc::clone(&shared);
                         // A connection that breaks is the peer's affair.
                         _ = Connection { shared, number, stopped_peer: None }.serve(stream);
+                        lock(&open.open).remove(&number);
                     });
                 }
             }
@@ -143,13 +151,17 @@ impl Sink {
         Ok(())
     }
 
-    /// Refuses connections from here on. Those that exist go on.
+    /// Refuses connections from here on, and ends those that exist.
     pub fn go_down(&mut self) {
         if let Some((stop, thread)) = self.listener.take() {
             stop.store(true, Ordering::SeqCst);
             // Wakes the thread up.
             _ = TcpStream::connect(self.address);
             _ = thread.join();
+            let open = std::mem::take(&mut *lock(&self.shared.open));
+            for stream in open.into_values() {
+                _ = stream.shutdown(Shutdown::Both);
+            }
         }
     }
 
@@ -418,7 +430,9 @@ mod tests {
     #[test]
     fn it_goes_down_and_comes_up_on_the_same_port_and_fails_as_told() {
         let mut sink = Sink::start().expect("port");
+        let mut open = client(&sink);
         sink.go_down();
+        assert!(open.command("NOOP").is_err(), "connections that exist end, too");
         assert!(SmtpClient::connect(sink.address(), PATIENCE).is_err());
         sink.come_up().expect("the same port");
         let recipients = ["b@example.net".to_owned()];

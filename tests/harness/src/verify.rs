@@ -2,7 +2,12 @@
 
 use crate::{ca, mime, process::ScratchDir};
 use anyhow::{Context as _, Result, bail, ensure};
-use std::{fs, path::Path};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::Path,
+    sync::{Mutex, PoisonError},
+};
 
 /// A message whose signature verified.
 #[derive(Clone, Debug)]
@@ -28,9 +33,21 @@ pub fn verify(content: &[u8], root: &Path) -> Result<Verified> {
         folder,
         &[&["cms", "-verify", "-inform", "SMIME", "-purpose", "smimesign"], &files[..]].concat(),
     )?;
-    let emails = ca::run(folder, &["x509", "-in", "signer", "-noout", "-email"])?;
-    let signers = emails.lines().map(str::to_owned).collect();
-    Ok(Verified { entity: fs::read(folder.join("entity"))?, signers })
+    Ok(Verified { entity: fs::read(folder.join("entity"))?, signers: addresses(folder, "signer")? })
+}
+
+/// The addresses in a certificate. Asked once for each: starting openssl takes longer than its work.
+fn addresses(folder: &Path, certificate: &str) -> Result<Vec<String>> {
+    static KNOWN: Mutex<BTreeMap<Vec<u8>, Vec<String>>> = Mutex::new(BTreeMap::new());
+    let octets = fs::read(folder.join(certificate))?;
+    let known = || KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(addresses) = known().get(&octets) {
+        return Ok(addresses.clone());
+    }
+    let emails = ca::run(folder, &["x509", "-in", certificate, "-noout", "-email"])?;
+    let addresses: Vec<String> = emails.lines().map(str::to_owned).collect();
+    known().insert(octets, addresses.clone());
+    Ok(addresses)
 }
 
 /// Compares a sent message with a received one that verified: every header field that does not describe content

@@ -13,7 +13,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// Power cuts of one run.
@@ -21,9 +21,9 @@ const CUTS: usize = 20;
 /// Messages that have been accepted before the clients go on sending into the cut.
 const BACKLOG: usize = 50;
 /// Clients that send while the power goes.
-const CLIENTS: usize = 4;
+const CLIENTS: usize = 3;
 /// The cut falls within so many milliseconds.
-const WINDOW_MS: u64 = 1_500;
+const WINDOW_MS: u64 = 1_200;
 /// In every so-many-th round the next hop is up when the power goes, so that the cut falls into deliveries.
 const UP_EVERY: usize = 4;
 
@@ -70,6 +70,7 @@ struct Tally {
 
 fn one_cut(rig: &mut Rig, round: usize, rng: &mut Rng) -> Result<Tally> {
     let up_at_cut = round % UP_EVERY == UP_EVERY - 1;
+    let down_at_start = round.is_multiple_of(UP_EVERY);
     rig.sink.go_down();
     rig.sink.clear();
     let address = rig.address()?;
@@ -80,6 +81,13 @@ fn one_cut(rig: &mut Rig, round: usize, rng: &mut Rng) -> Result<Tally> {
     let moment = Duration::from_micros(rng.below(WINDOW_MS * 1_000));
     sent.extend(send_into_cut(rig, address, round, moment, rng)?);
     let before = rig.sink.deliveries();
+    ensure!(up_at_cut || before.is_empty(), "something was delivered while the next hop was down");
+    let accepted = sent.values().filter(|(_, fate)| *fate == Fate::Accepted).count();
+    let start = Instant::now();
+    // The next hop returns while the appliance starts, or after the first delivery has failed once more.
+    if !down_at_start {
+        rig.sink.come_up()?;
+    }
     rig.power_on().context("starting again")?;
     rig.sink.come_up()?;
     let arrived = rig.sink.wait_until(PATIENCE, |deliveries| {
@@ -100,7 +108,19 @@ fn one_cut(rig: &mut Rig, round: usize, rng: &mut Rng) -> Result<Tally> {
     rig.operate(|operator| operator.wait_for_empty_queue(PATIENCE))?;
     let deliveries = rig.sink.deliveries();
     ensure!(rig.sink.breaches().is_empty(), "{:?}", rig.sink.breaches());
-    judge(&sent, &deliveries, &before)
+    let delivered = start.elapsed();
+    let tally = judge(&sent, &deliveries, &before)?;
+    println!(
+        "cut {round:2}: after {:4} ms, next hop {}; {accepted} accepted, {} without an answer; all delivered {:.1} s after \
+         power-on, {} twice; judged in {:.1} s",
+        moment.as_millis(),
+        if up_at_cut { "up" } else { "down" },
+        tally.unknown,
+        delivered.as_secs_f32(),
+        tally.doubles,
+        (start.elapsed() - delivered).as_secs_f32(),
+    );
+    Ok(tally)
 }
 
 /// Messages that are in the queue before anything happens.
