@@ -27,6 +27,8 @@ pub struct Receiver {
     port: u16,
     mail: PathBuf,
     description: String,
+    /// Whether it puts an empty line behind each message that it stores.
+    adds_line: bool,
     _scratch: Option<ScratchDir>,
 }
 
@@ -68,7 +70,14 @@ impl Receiver {
         let Ok(entries) = fs::read_dir(&self.mail) else { return Ok(Vec::new()) };
         let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
         paths.sort();
-        paths.iter().map(|path| Ok(with_crlf(&fs::read(path)?))).collect()
+        paths
+            .iter()
+            .map(|path| {
+                let stored = fs::read(path)?;
+                let added: &[u8] = if self.adds_line { b"\n" } else { b"" };
+                Ok(with_crlf(stored.strip_suffix(added).unwrap_or(&stored)))
+            })
+            .collect()
     }
 }
 
@@ -157,6 +166,7 @@ fn start_postfix(master: &Path, folder: &Path) -> Result<Receiver> {
         port,
         mail: folder.join("mail/inbox/new"),
         description: format!("Postfix {}", version()),
+        adds_line: false,
         _scratch: scratch,
     })
 }
@@ -175,7 +185,7 @@ fn start_smtp_sink(folder: &Path) -> Result<Receiver> {
     let process = Supervised::start("smtp-sink", &mut command)?;
     wait_for_greeting(port, &[&log])?;
     let description = "smtp-sink (Postfix itself needs root)".to_owned();
-    Ok(Receiver { _process: process, port, mail, description, _scratch: None })
+    Ok(Receiver { _process: process, port, mail, description, adds_line: true, _scratch: None })
 }
 
 fn version() -> String {
