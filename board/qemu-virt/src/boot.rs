@@ -66,6 +66,10 @@ _boot_vectors:
 _boot_reset:
     // SVC mode, every interrupt masked.
     msr     cpsr_c, #0xd3
+    // The counter runs on through a reset; the image finds the moment of this one in TPIDRURW and TPIDRPRW.
+    mrrc    p15, 0, r0, r1, c14
+    mcr     p15, 0, r0, c13, c0, 2
+    mcr     p15, 0, r1, c13, c0, 4
     // r4 = header, r5 = source, r6 = destination, r7 = length
     ldr     r4, =_boot_header
     ldmia   r4, {{r0-r3}}

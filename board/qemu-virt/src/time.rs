@@ -5,6 +5,7 @@ use crate::memory_map::{COUNTER_HZ, IRQ_TIMER};
 use aarch32_cpu::generic_timer::{El1PhysicalTimer, GenericTimer};
 use core::arch::asm;
 use core::cell::RefCell;
+use core::sync::atomic::{AtomicU64, Ordering};
 use core::task::Waker;
 use critical_section::{CriticalSection, Mutex};
 use embassy_time_driver::Driver;
@@ -13,8 +14,15 @@ use embassy_time_queue_utils::Queue;
 /// Microseconds per count, times 2^64: one multiplication instead of a division by 62.5.
 const MICROS_PER_COUNT: u64 = ((1_000_000u128 << 64) / COUNTER_HZ as u128) as u64;
 
-/// Counts since the machine was started.
+/// What the counter showed at the last reset: it runs on through a reset that is no power-on.
+static AT_RESET: AtomicU64 = AtomicU64::new(0);
+
+/// Counts since the last reset.
 pub(crate) fn counter() -> u64 {
+    hardware_counter().wrapping_sub(AT_RESET.load(Ordering::Relaxed))
+}
+
+fn hardware_counter() -> u64 {
     let (low, high): (u32, u32);
     // SAFETY: CNTPCT is readable at this level and reading it has no effect. The barrier keeps the read in
     // program order.
@@ -49,7 +57,7 @@ impl TimeDriver {
             timer.enable(false);
         } else {
             // A moment that has just passed raises the interrupt at once: the comparison is "not before".
-            timer.counter_compare_set(count_at(next));
+            timer.counter_compare_set(count_at(next).saturating_add(AT_RESET.load(Ordering::Relaxed)));
             timer.interrupt_mask(false);
             timer.enable(true);
         }
@@ -75,8 +83,19 @@ embassy_time_driver::time_driver_impl!(static DRIVER: TimeDriver = TimeDriver {
     queue: Mutex::new(RefCell::new(Queue::new())),
 });
 
-/// Checks the frequency and lets the timer interrupt through.
+/// The counter at reset, which the first stage left in the two thread registers.
+fn counter_at_reset() -> u64 {
+    let (low, high): (u32, u32);
+    // SAFETY: TPIDRURW and TPIDRPRW are readable at this level, and nothing else uses them.
+    unsafe {
+        asm!("mrc p15, 0, {}, c13, c0, 2", "mrc p15, 0, {}, c13, c0, 4", out(reg) low, out(reg) high, options(nomem, nostack, preserves_flags));
+    }
+    u64::from(high) << 32 | u64::from(low)
+}
+
+/// Lets time begin at the last reset, checks the frequency and lets the timer interrupt through.
 pub(crate) fn init() {
+    AT_RESET.store(counter_at_reset().min(hardware_counter()), Ordering::Relaxed);
     // SAFETY: start-up, interrupts masked, nobody else uses the timer.
     let timer = unsafe { El1PhysicalTimer::new() };
     assert!(u64::from(timer.frequency_hz()) == COUNTER_HZ, "the generic timer does not run at 62.5 MHz");
