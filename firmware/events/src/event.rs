@@ -244,8 +244,8 @@ pub enum Event<'a> {
         records: u32,
         /// Records that a cut had left half-written, and which do not count.
         torn: u32,
-        /// Blocks that were blank or foreign and have been formatted.
-        formatted: u32,
+        /// Blocks that are blank or foreign: free, and formatted when they are needed.
+        blank: u32,
         /// Microseconds that it took.
         micros: u32,
     },
@@ -429,9 +429,9 @@ impl fmt::Display for Event<'_> {
             Self::Held { id, reason } | Self::Removed { id, reason } => write!(f, " id={id} reason={reason}"),
             Self::Released { id } => write!(f, " id={id}"),
             Self::Boot { version, cause } => write!(f, " version={} cause={}", version.bare(), cause.bare()),
-            Self::Mounted { store, records, torn, formatted, micros } => write!(
+            Self::Mounted { store, records, torn, blank, micros } => write!(
                 f,
-                " store={store} records={records} torn={torn} formatted={formatted} took={}.{:03}ms",
+                " store={store} records={records} torn={torn} blank={blank} took={}.{:03}ms",
                 micros / 1_000,
                 micros % 1_000
             ),

@@ -82,7 +82,7 @@ fn every_event_prints_the_line_that_is_promised() {
         Event::Released { id },
         Event::Removed { id, reason: "delivered".into() },
         Event::Boot { version: "0.1.0".into(), cause: "power-on".into() },
-        Event::Mounted { store: Store::Queue, records: 100, torn: 1, formatted: 0, micros: 12_034 },
+        Event::Mounted { store: Store::Queue, records: 100, torn: 1, blank: 0, micros: 12_034 },
         Event::NetworkUp {
             address: IpNetwork { address: "10.0.2.15".parse().unwrap(), prefix: 24 },
             gateway: Some("10.0.2.2".parse().unwrap()),

@@ -143,7 +143,7 @@ impl<'f, P: Platform> Appliance<'f, P> {
                 store: Store::Queue,
                 records: report.records,
                 torn: report.slots_damaged,
-                formatted: report.blocks_unformatted,
+                blank: report.blocks_unformatted,
                 micros: micros_since(begun, timer.now()),
             },
         );
@@ -163,7 +163,7 @@ impl<'f, P: Platform> Appliance<'f, P> {
                 store: Store::Identities,
                 records: u32::try_from(report.identities).unwrap_or(u32::MAX),
                 torn: u32::try_from(report.unreadable).unwrap_or(u32::MAX),
-                formatted: 0,
+                blank: 0,
                 micros: micros_since(begun, timer.now()),
             },
         );

@@ -255,6 +255,7 @@ async fn send_content<P: Platform, S: Stream>(
         return Err(SpoolError::Damaged);
     }
     emitter.finish(&mut connection.buffers.emitted);
+    count(&appliance.counters.delivered_bytes, connection.buffers.emitted.len() as u64);
     let sent = connection.send_content().await.is_ok() && connection.flush_content().await.is_ok();
     if !sent || connection.client.content_end().is_err() {
         return Ok(Err(Broken));
