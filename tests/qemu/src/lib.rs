@@ -218,7 +218,7 @@ pub fn prove(claim: &str, body: impl FnOnce() -> Result<()>) {
 }
 
 fn keep_transcript(name: &str, console: &Console, error: anyhow::Error) -> anyhow::Error {
-    let folder = harness::workspace().join("target/qemu-tests");
+    let folder = harness::workspace().join("target/qemu");
     let path = folder.join(format!("{name}.console"));
     let kept = fs::create_dir_all(&folder)
         .map_err(anyhow::Error::from)

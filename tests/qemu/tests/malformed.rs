@@ -8,7 +8,7 @@ use harness::{
     rng::Rng,
     smtp_client::SmtpClient,
 };
-use qemu_tests::{P256_SENDER, PATIENCE, RECIPIENT, Rig, prove};
+use qemu::{P256_SENDER, PATIENCE, RECIPIENT, Rig, prove};
 
 #[test]
 fn malformed_sessions_get_the_right_reply_and_the_next_good_message_passes() {

@@ -6,7 +6,7 @@ use harness::{
     rng::Rng,
     verify,
 };
-use qemu_tests::{Golden, PATIENCE, RECIPIENT, RSA_SENDER, Rig, prove};
+use qemu::{Golden, PATIENCE, RECIPIENT, RSA_SENDER, Rig, prove};
 
 /// The largest message that the appliance takes by default.
 const LARGEST_BYTES: usize = 25 << 20;

@@ -8,7 +8,7 @@ use harness::{
     smtp_client::SmtpClient,
     verify,
 };
-use qemu_tests::{Golden, P256_SENDER, PATIENCE, RECIPIENT, RSA_SENDER, Rig, prove};
+use qemu::{Golden, P256_SENDER, PATIENCE, RECIPIENT, RSA_SENDER, Rig, prove};
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
@@ -77,6 +77,7 @@ fn one_cut(rig: &mut Rig, round: usize, rng: &mut Rng) -> Result<Tally> {
     let mut sent = backlog(address, round, rng)?;
     if up_at_cut {
         rig.sink.come_up()?;
+        ensure!(rig.sink.wait_for(1, PATIENCE), "nothing is delivered to a next hop that is up");
     }
     let moment = Duration::from_micros(rng.below(WINDOW_MS * 1_000));
     sent.extend(send_into_cut(rig, address, round, moment, rng)?);
@@ -114,7 +115,7 @@ fn one_cut(rig: &mut Rig, round: usize, rng: &mut Rng) -> Result<Tally> {
         "cut {round:2}: after {:4} ms, next hop {}; {accepted} accepted, {} without an answer; all delivered {:.1} s after \
          power-on, {} twice; judged in {:.1} s",
         moment.as_millis(),
-        if up_at_cut { "up" } else { "down" },
+        if up_at_cut { format!("up, {} delivered before", before.len()) } else { "down".into() },
         tally.unknown,
         delivered.as_secs_f32(),
         tally.doubles,

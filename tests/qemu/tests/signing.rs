@@ -8,7 +8,7 @@ use harness::{
     sink::{Behaviour, Delivery, Stage},
     verify,
 };
-use qemu_tests::{Golden, P256_SENDER, PATIENCE, PLAIN_SENDER, RECIPIENT, RSA_SENDER, Rig, prove};
+use qemu::{Golden, P256_SENDER, PATIENCE, PLAIN_SENDER, RECIPIENT, RSA_SENDER, Rig, prove};
 use std::time::Duration;
 
 #[test]
