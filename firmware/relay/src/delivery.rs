@@ -8,7 +8,7 @@ mod connection;
 mod transaction;
 
 use crate::counters::count;
-use crate::schedule::{Next, Step};
+use crate::schedule::{Hop, Job, Next, Step};
 use crate::time::within;
 use crate::{Appliance, Platform};
 use alloc::boxed::Box;
@@ -36,21 +36,21 @@ pub async fn worker<P: Platform, C: Connector>(appliance: &Appliance<'_, P>, con
         let next_hop = appliance.settings().next_hop.clone();
         let failed = match next_hop {
             Some(next_hop) => {
-                connect_and_deliver(appliance, connector, &next_hop, job.id, &mut buffers).await.err()
+                connect_and_deliver(appliance, connector, &next_hop, job, &mut buffers).await.err()
             }
             None => Some(String::from("no next hop is set")),
         };
         if let Some(reason) = failed {
-            unreachable(appliance, job.id, &reason).await;
+            unreachable(appliance, job, &reason).await;
         }
     }
 }
 
 /// The next hop was not reached: the message goes back to the others, and nothing is written to flash, unless the
 /// message is too old.
-async fn unreachable<P: Platform>(appliance: &Appliance<'_, P>, id: QueueId, reason: &str) {
+async fn unreachable<P: Platform>(appliance: &Appliance<'_, P>, Job { id, hop, .. }: Job, reason: &str) {
     count(&appliance.counters.connections_failed, 1);
-    let pause = appliance.schedule.unreachable(reason, appliance.now(), appliance.random_u32());
+    let pause = appliance.schedule.unreachable(hop, reason, appliance.now(), appliance.random_u32());
     if let Some(retry_s) = pause {
         let (to, peer, code, status) = ("".into(), None, 0, None);
         appliance.record(&Event::Deferred { id, to, peer, code, status, reply: reason.into(), retry_s });
@@ -63,16 +63,16 @@ async fn unreachable<P: Platform>(appliance: &Appliance<'_, P>, id: QueueId, rea
     appliance.schedule.done(id, next);
 }
 
-/// Tries the addresses of the next hop in order, and delivers over the first that serves us: `id`, then whatever else
-/// is due.
+/// Tries the addresses of the next hop in order, and delivers over the first that serves us: the message of `job`, then
+/// whatever else is due.
 ///
 /// # Errors
-/// Why the last address did not serve us; `id` is still in hands.
+/// Why the last address did not serve us; the message is still in hands.
 async fn connect_and_deliver<P: Platform, C: Connector>(
     appliance: &Appliance<'_, P>,
     connector: &mut C,
     next_hop: &NextHop,
-    id: QueueId,
+    Job { id, hop, .. }: Job,
     buffers: &mut Buffers,
 ) -> Result<(), String> {
     let mut reason = String::from("the next hop has no address");
@@ -92,10 +92,13 @@ async fn connect_and_deliver<P: Platform, C: Connector>(
         let mut connection = Box::new(Connection::new(appliance, stream, remote, buffers));
         match connection.greet().await {
             Greeted::Ready => {
+                if !appliance.schedule.reached(hop) {
+                    connection.abort();
+                    return Err("the next hop was changed".into());
+                }
                 count(&appliance.counters.connections, 1);
-                appliance.schedule.reached();
                 let _counted = Reached(appliance);
-                deliver_many(appliance, &mut connection, id).await;
+                deliver_many(appliance, &mut connection, hop, id).await;
                 return Ok(());
             }
             Greeted::Closed(why) => {
@@ -119,6 +122,7 @@ impl<P: Platform> Drop for Reached<'_, '_, P> {
 async fn deliver_many<P: Platform, S: Stream>(
     appliance: &Appliance<'_, P>,
     connection: &mut Connection<'_, '_, P, S>,
+    hop: Hop,
     first: QueueId,
 ) {
     let mut id = first;
@@ -136,9 +140,9 @@ async fn deliver_many<P: Platform, S: Stream>(
             break;
         }
         let linger = appliance.timer.sleep_until(appliance.now().plus_ms(CONNECTION_LINGER_MS));
-        match embassy_futures::select::select(appliance.schedule.next_job_connected(), linger).await {
-            embassy_futures::select::Either::First(next) => id = next,
-            embassy_futures::select::Either::Second(()) => break,
+        match embassy_futures::select::select(appliance.schedule.next_job_connected(hop), linger).await {
+            embassy_futures::select::Either::First(Some(next)) => id = next,
+            _ => break,
         }
     }
     connection.quit().await;

@@ -58,10 +58,17 @@ pub(crate) struct Job {
     pub(crate) id: QueueId,
     /// Whether this attempt decides if the destination is open.
     pub(crate) probe: bool,
+    /// Which next hop it is for.
+    pub(crate) hop: Hop,
 }
+
+/// Tells one setting of the next hop from the next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Hop(u32);
 
 #[derive(Default)]
 struct Destination {
+    hop: Hop,
     /// Whether there is one at all.
     known: bool,
     /// Whether the last connection worked. While it did not, one probe at a time is let through.
@@ -132,6 +139,10 @@ impl Inner {
             Step::Deliver => {
                 self.ready.push_back(id);
                 self.wake_workers();
+                if !self.destination.open {
+                    // The clock of the next probe stands while nothing is ready.
+                    wake_all(&mut self.clockwork);
+                }
             }
         }
     }
@@ -165,11 +176,11 @@ impl Inner {
         } else if self.ready.len() <= d.lingering || d.connections >= d.connections_max {
             return None;
         }
-        let probe = !d.open;
+        let (probe, hop) = (!d.open, d.hop);
         d.connections += 1;
         let id = self.ready.pop_front()?;
         self.in_hands.push(id);
-        Some(Job { id, probe })
+        Some(Job { id, probe, hop })
     }
 
     /// Wakes up what is due, returns when to look again.
@@ -206,7 +217,7 @@ impl Schedule {
     pub(crate) fn done(&self, id: QueueId, next: Next) {
         let mut inner = self.inner.borrow_mut();
         inner.in_hands.retain(|other| *other != id);
-        if matches!(next, Next::Nothing | Next::Now(_)) {
+        if matches!(next, Next::Now(_)) {
             inner.reasons.remove(&id);
         }
         drop(inner);
@@ -232,7 +243,7 @@ impl Schedule {
         self.inner.borrow().in_hands.contains(&id)
     }
 
-    /// Keeps why a message waits, until it moves on. Returns whether that is news.
+    /// Keeps why a message waits or is stuck, until it moves on or is taken away. Returns whether that is news.
     pub(crate) fn explain(&self, id: QueueId, reason: &str) -> bool {
         let before = self.inner.borrow_mut().reasons.insert(id, String::from(reason));
         before.is_none_or(|before| before != reason)
@@ -246,6 +257,17 @@ impl Schedule {
     /// When the next step of a waiting message is due; `None` if it is due now, in hands, or not scheduled.
     pub(crate) fn due_at(&self, id: QueueId) -> Option<Instant> {
         self.inner.borrow().waiting.keys().find(|(_, other)| *other == id).map(|(at, _)| *at)
+    }
+
+    /// Makes all messages due now that wait for a decision.
+    pub(crate) fn hurry_decisions(&self) {
+        let mut inner = self.inner.borrow_mut();
+        let due: Vec<_> =
+            inner.waiting.iter().filter(|(_, step)| **step == Step::Decide).map(|(key, _)| *key).collect();
+        for key in due {
+            inner.waiting.remove(&key);
+            inner.add(key.1, Step::Decide);
+        }
     }
 
     /// Makes waiting messages due now: one or all.
@@ -293,16 +315,20 @@ impl Schedule {
         .await
     }
 
-    /// The next message for a worker whose connection is open. Dropping the future gives the place up.
-    pub(crate) async fn next_job_connected(&self) -> QueueId {
+    /// The next message for a worker whose connection to `hop` is open; `None` once the next hop is another. Dropping the
+    /// future gives the place up.
+    pub(crate) async fn next_job_connected(&self, hop: Hop) -> Option<QueueId> {
         let _place = Lingering::new(self);
         poll_fn(|cx| {
             let mut inner = self.inner.borrow_mut();
+            if inner.destination.hop != hop {
+                return Poll::Ready(None);
+            }
             if inner.destination.known
                 && let Some(id) = inner.ready.pop_front()
             {
                 inner.in_hands.push(id);
-                return Poll::Ready(id);
+                return Poll::Ready(Some(id));
             }
             register(&mut inner.connected_workers, cx.waker());
             Poll::Pending
@@ -337,24 +363,30 @@ impl Schedule {
         .await;
     }
 
-    /// The next hop was set, changed or taken away: it is open to a probe at once.
+    /// The next hop was set, changed or taken away: it is open to a probe at once, and connections to the old one get
+    /// nothing any more.
     pub(crate) fn set_destination(&self, known: bool) {
         let mut inner = self.inner.borrow_mut();
         let d = &mut inner.destination;
         *d = Destination {
+            hop: Hop(d.hop.0.wrapping_add(1)),
             known,
             connections: d.connections,
             connections_max: SESSIONS_OUT_COUNT_MAX,
             lingering: d.lingering,
             ..Destination::default()
         };
+        wake_all(&mut inner.connected_workers);
         wake_all(&mut inner.idle_workers);
     }
 
-    /// A connection to the next hop was opened and greeted.
-    pub(crate) fn reached(&self) {
+    /// A connection to `hop` was opened and greeted. `false`: it is not the next hop any more.
+    pub(crate) fn reached(&self, hop: Hop) -> bool {
         let mut inner = self.inner.borrow_mut();
         let d = &mut inner.destination;
+        if d.hop != hop {
+            return false;
+        }
         let was_closed = !d.open;
         (d.open, d.probing, d.failures) = (true, false, 0);
         d.reason.clear();
@@ -362,14 +394,18 @@ impl Schedule {
             d.connections_max = SESSIONS_OUT_COUNT_MAX;
         }
         wake_all(&mut inner.idle_workers);
+        true
     }
 
-    /// No connection to the next hop came about. Returns the seconds until the next probe, `None` if other
-    /// connections work and only their number seems to be limited.
-    pub(crate) fn unreachable(&self, reason: &str, now: Instant, random: u32) -> Option<Seconds> {
+    /// No connection to `hop` came about. Returns the seconds until the next probe, `None` if other connections work and
+    /// only their number seems to be limited, or if it is not the next hop any more.
+    pub(crate) fn unreachable(&self, hop: Hop, reason: &str, now: Instant, random: u32) -> Option<Seconds> {
         let mut inner = self.inner.borrow_mut();
         let d = &mut inner.destination;
         d.connections = d.connections.saturating_sub(1);
+        if d.hop != hop {
+            return None;
+        }
         if d.open && d.connections > 0 {
             d.connections_max = d.connections;
             return None;
@@ -449,11 +485,11 @@ mod tests {
     #[test]
     fn a_destination_that_was_never_reached_gets_one_probe_and_then_everybody() {
         let schedule = schedule(3);
-        assert_eq!(take(&schedule, 0), Some(Job { id: QueueId(1), probe: true }));
+        assert_eq!(take(&schedule, 0), Some(Job { id: QueueId(1), probe: true, hop: Hop(1) }));
         assert_eq!(take(&schedule, 0), None);
-        schedule.reached();
-        assert_eq!(take(&schedule, 0), Some(Job { id: QueueId(2), probe: false }));
-        assert_eq!(take(&schedule, 0), Some(Job { id: QueueId(3), probe: false }));
+        assert!(schedule.reached(Hop(1)));
+        assert_eq!(take(&schedule, 0), Some(Job { id: QueueId(2), probe: false, hop: Hop(1) }));
+        assert_eq!(take(&schedule, 0), Some(Job { id: QueueId(3), probe: false, hop: Hop(1) }));
         assert_eq!(take(&schedule, 0), None);
     }
 
@@ -464,8 +500,9 @@ mod tests {
         for _ in 0..6 {
             let job = take(&schedule, now_s).expect("the probe is due");
             assert!(job.probe && take(&schedule, now_s).is_none());
-            let pause =
-                schedule.unreachable("no answer", Instant(0).plus_s(now_s), 0).expect("nothing else works");
+            let pause = schedule
+                .unreachable(job.hop, "no answer", Instant(0).plus_s(now_s), 0)
+                .expect("nothing else works");
             schedule.done(job.id, Next::Now(Step::Deliver));
             assert_eq!(take(&schedule, now_s + u64::from(pause) - 1), None);
             pauses.push(pause);
@@ -479,9 +516,9 @@ mod tests {
     fn a_peer_that_refuses_a_further_connection_only_lowers_their_number() {
         let schedule = schedule(5);
         let first = take(&schedule, 0).expect("the probe");
-        schedule.reached();
+        assert!(schedule.reached(Hop(1)));
         let second = take(&schedule, 0).expect("another");
-        assert_eq!(schedule.unreachable("421 too many", Instant(0), 0), None);
+        assert_eq!(schedule.unreachable(second.hop, "421 too many", Instant(0), 0), None);
         schedule.done(second.id, Next::Now(Step::Deliver));
         assert_eq!(take(&schedule, 0), None);
         assert_eq!(schedule.obstruction(), None);
@@ -491,12 +528,24 @@ mod tests {
     }
 
     #[test]
+    fn what_happens_to_the_old_next_hop_says_nothing_about_the_new_one() {
+        let schedule = schedule(2);
+        let old = take(&schedule, 0).expect("the probe");
+        schedule.set_destination(true);
+        assert!(!schedule.reached(old.hop));
+        let new = take(&schedule, 0).expect("a probe of the new one");
+        assert_eq!(schedule.unreachable(old.hop, "no answer", Instant(0), 0), None);
+        assert!(schedule.reached(new.hop));
+        assert_eq!((schedule.obstruction(), schedule.connections()), (None, 1));
+    }
+
+    #[test]
     fn what_is_in_hands_is_not_taken_off_the_schedule() {
         let schedule = schedule(2);
         let job = take(&schedule, 0).expect("the probe");
         assert!(!schedule.withdraw(job.id) && schedule.is_in_hands(job.id));
         assert!(schedule.withdraw(QueueId(2)));
-        schedule.reached();
+        assert!(schedule.reached(Hop(1)));
         assert_eq!(take(&schedule, 0), None);
     }
 
@@ -510,7 +559,7 @@ mod tests {
         assert_eq!(schedule.inner.borrow_mut().turn(Instant(0)), Some(Instant(0).plus_s(10)));
         assert_eq!(schedule.inner.borrow_mut().turn(Instant(0).plus_s(10)), Some(Instant(0).plus_s(30)));
         assert_eq!(take(&schedule, 10).map(|job| job.id), Some(QueueId(2)));
-        schedule.reached();
+        assert!(schedule.reached(Hop(1)));
         schedule.hurry(Some(QueueId(1)));
         assert_eq!(take(&schedule, 10).map(|job| job.id), Some(QueueId(1)));
     }

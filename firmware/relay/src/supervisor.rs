@@ -17,7 +17,7 @@ async fn tend_tpm<P: Platform>(appliance: &Appliance<'_, P>) -> ! {
         if !appliance.tpm_ready.get() && appliance.keys.lock().await.restart_tpm().await.is_ok() {
             appliance.tpm_ready.set(true);
             appliance.record_tpm(Ok(false));
-            appliance.schedule.hurry(None);
+            appliance.schedule.hurry_decisions();
         }
     }
 }

@@ -83,7 +83,8 @@ pub(super) async fn deliver<P: Platform, S: Stream>(
         let mut handed = Vec::new();
         let ending = transact(appliance, connection, &letter, &mut first, &mut handed).await;
         let again = handed.iter().any(|h| h.word == Word::Later);
-        let reusable = matches!(ending, Ending::Answered(_) | Ending::TooLarge(_));
+        let too_large = matches!(ending, Ending::TooLarge(_));
+        let reusable = too_large || matches!(ending, Ending::Answered(_));
         if let Ending::Closed(end) = &ending
             && connection_was_used
             && !connection.client.is_in_doubt()
@@ -96,6 +97,10 @@ pub(super) async fn deliver<P: Platform, S: Stream>(
         let next = record(appliance, connection, &letter, ending, &handed).await;
         if !reusable {
             return Verdict { next, reusable: false };
+        }
+        if too_large {
+            // Nothing was said to the peer, so nothing comes back.
+            return Verdict { next, reusable: true };
         }
         if handed.is_empty() || next == Next::Nothing || !again {
             let reusable = connection_is_ready(connection).await;

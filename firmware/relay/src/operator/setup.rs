@@ -122,6 +122,11 @@ async fn put_in_force<P: Platform, W: Write>(
         return false;
     }
     let before = appliance.settings.replace(edited.clone());
+    // Before the terminal is waited for: nothing more goes to the old one.
+    if before.next_hop != edited.next_hop {
+        appliance.schedule.set_destination(edited.next_hop.is_some());
+        appliance.schedule.hurry(None);
+    }
     appliance.factory_fresh.set(false);
     appliance.record(&Event::SettingsSaved);
     screen.line("Saved.").await;
@@ -131,10 +136,6 @@ async fn put_in_force<P: Platform, W: Write>(
             Applied::Now => screen.line("The network settings are in force.").await,
             Applied::AfterReboot => screen.line("The network settings are in force after `reboot`.").await,
         }
-    }
-    if before.next_hop != edited.next_hop {
-        appliance.schedule.set_destination(edited.next_hop.is_some());
-        appliance.schedule.hurry(None);
     }
     if before.without_identity == WithoutIdentity::Hold && edited.without_identity == WithoutIdentity::Pass {
         let held = held(appliance);

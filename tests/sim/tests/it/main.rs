@@ -8,6 +8,7 @@ mod console;
 mod delivery;
 mod intake;
 mod malformed_sessions;
+mod next_hop;
 mod power;
 mod signing;
 mod sizes;
