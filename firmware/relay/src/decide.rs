@@ -36,6 +36,10 @@ pub async fn worker<P: Platform>(appliance: &Appliance<'_, P>) -> ! {
         let next = match Box::pin(decide(appliance, id, &mut buffer)).await {
             Ok(next) => next,
             Err(Trouble::Spool(SpoolError::NoSuchMessage)) => Next::Nothing,
+            Err(Trouble::Spool(SpoolError::Damaged)) => {
+                appliance.hold(id, "cannot be read: a stored record is damaged").await;
+                Next::Nothing
+            }
             Err(Trouble::Spool(error)) => {
                 appliance.spool_failed(id, error);
                 later(appliance, id, "the queue's flash does not answer")
@@ -292,6 +296,8 @@ fn signing_trouble(error: SigningError) -> Trouble {
 fn key_trouble<P: Platform>(appliance: &Appliance<'_, P>, error: KeystoreError) -> Trouble {
     let text = alloc::format!("{error}");
     match error {
+        // The TPM is well and this key is not: nothing to wait for, and no reason to keep others waiting.
+        KeystoreError::Tpm(tpm::TpmError::Key | tpm::TpmError::Denied(_)) => Trouble::Hold(text),
         KeystoreError::Tpm(tpm) => {
             if appliance.tpm_ready.replace(false) {
                 appliance.record_tpm(Err(tpm));

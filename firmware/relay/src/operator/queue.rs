@@ -256,6 +256,11 @@ pub(super) async fn release<P: Platform, W: Write>(
         let Some(brief) = appliance.spool.brief(id).filter(|b| b.state == MessageState::Held) else {
             continue;
         };
+        // Whoever has just held it still has it for a moment.
+        if appliance.schedule.is_in_hands(id) {
+            screen.line(format_args!("{id} is being worked on; try again in a moment.")).await;
+            continue;
+        }
         let released = release_one(appliance, &brief).await;
         if let Err(error) = released {
             return failed_one(screen, id, error).await;

@@ -45,6 +45,9 @@ pub(super) async fn factory_reset<P: Platform, W: Write>(
 ) -> Outcome {
     appliance.record(&Event::Stopping { reason: "factory-reset".into() });
     screen.line("Erasing settings, identities and the queue; then it restarts.").await;
+    // In force at once: what would be accepted from here on would be erased.
+    appliance.settings.replace(settings::Settings::default());
+    appliance.schedule.set_destination(false);
     let mut erased = appliance.settings_store.lock().await.factory_reset().await.is_ok();
     for range in [SETTINGS_BLOCKS, KEYSTORE_BLOCKS, EVENTS_BLOCKS] {
         for block in range {
