@@ -30,10 +30,10 @@ pub const TPM_RANDOM_BYTES_MAX: usize = 32;
 
 /// Identities in the store.
 pub const IDENTITIES_COUNT_MAX: usize = 64;
-/// Certificates in one chain: RFC 5280 sets none, public S/MIME hierarchies have two or three.
-pub const CHAIN_COUNT_MAX: usize = 8;
-/// DER octets of one chain. It is held in RAM: 64 identities cost at most 1 MiB.
-pub const CHAIN_BYTES_MAX: usize = 16_000;
+/// Certificates in one chain: what a signature can carry. An identity whose chain is taken must be able to sign.
+pub const CHAIN_COUNT_MAX: usize = crate::mime::CHAIN_COUNT_MAX;
+/// DER octets of one chain: what a signature can carry. It is held in RAM: 64 identities cost at most 704 KiB.
+pub const CHAIN_BYTES_MAX: usize = crate::mime::CHAIN_BYTES_MAX;
 /// DER octets of one certificate.
 pub const CERTIFICATE_BYTES_MAX: usize = 8 * 1_024;
 /// Text given to a chain import: the DER limit in base64 plus as much commentary (`openssl x509 -text` writes some).

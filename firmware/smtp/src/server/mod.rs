@@ -287,6 +287,14 @@ impl Server {
             if matches!(asked, Asked::DataStart) {
                 self.transaction = None;
             }
+            if matches!(asked, Asked::Rcpt { .. }) && reply.code >= 500 {
+                // Whoever tries recipient after recipient is guessing.
+                self.errors = self.errors.saturating_add(1);
+                if self.errors > ERRORS_PER_SESSION_MAX {
+                    self.end_with(421, EnhancedStatus(4, 7, 0), "Too many errors", End::Abuse);
+                    return;
+                }
+            }
             self.put_reply(reply);
             if reply.code == 421 {
                 self.close(End::Ours);

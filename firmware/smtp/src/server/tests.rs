@@ -209,6 +209,35 @@ fn pipelined_commands_are_answered_in_order_in_one_flush() {
 }
 
 #[test]
+fn a_peer_whose_recipients_are_all_refused_is_sent_away() {
+    let mut server = Server::new(config());
+    let mut refused = 0;
+    let mut input = b"EHLO c\r\nMAIL FROM:<>\r\n".as_slice();
+    loop {
+        server.transmitted(server.transmit().len());
+        match server.receive(input) {
+            (_, Some(Event::Closed(end))) => break assert_eq!(end, End::Abuse),
+            (taken, event) => {
+                input = &input[taken..];
+                match event {
+                    Some(Event::Mail { question, .. }) => server.accept(question),
+                    Some(Event::Rcpt { question, .. }) => {
+                        refused += 1;
+                        server.refuse(question, &Server::relay_denied());
+                        assert!(server.transmit().starts_with(if refused > 20 { b"421" } else { b"554" }));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        if input.is_empty() {
+            input = b"RCPT TO:<guess@example.net>\r\n";
+        }
+    }
+    assert_eq!(refused, 21);
+}
+
+#[test]
 fn content_sent_before_the_answer_to_data_waits_for_it() {
     let mut server = Server::new(config());
     let input = b"EHLO c\r\nMAIL FROM:<>\r\nRCPT TO:<b@example.net>\r\nDATA\r\ntext\r\n.\r\nQUIT\r\n";
