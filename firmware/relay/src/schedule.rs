@@ -243,6 +243,15 @@ impl Schedule {
         self.inner.borrow().in_hands.contains(&id)
     }
 
+    /// Whether nobody has the message and nothing is planned for it.
+    pub(crate) fn is_stuck(&self, id: QueueId) -> bool {
+        let inner = self.inner.borrow();
+        let planned = inner.undecided.contains(&id)
+            || inner.ready.contains(&id)
+            || inner.waiting.keys().any(|(_, other)| *other == id);
+        !planned && !inner.in_hands.contains(&id)
+    }
+
     /// Keeps why a message waits or is stuck, until it moves on or is taken away. Returns whether that is news.
     pub(crate) fn explain(&self, id: QueueId, reason: &str) -> bool {
         let before = self.inner.borrow_mut().reasons.insert(id, String::from(reason));
@@ -537,6 +546,20 @@ mod tests {
         assert_eq!(schedule.unreachable(old.hop, "no answer", Instant(0), 0), None);
         assert!(schedule.reached(new.hop));
         assert_eq!((schedule.obstruction(), schedule.connections()), (None, 1));
+    }
+
+    #[test]
+    fn a_message_for_which_nothing_is_planned_is_stuck_and_keeps_its_reason() {
+        let schedule = schedule(1);
+        assert!(!schedule.is_stuck(QueueId(1)));
+        let job = take(&schedule, 0).expect("the probe");
+        assert!(!schedule.is_stuck(QueueId(1)));
+        schedule.explain(job.id, "flash");
+        schedule.done(job.id, Next::Nothing);
+        assert!(schedule.is_stuck(QueueId(1)));
+        assert_eq!(schedule.reason(QueueId(1)).as_deref(), Some("flash"));
+        assert!(schedule.withdraw(QueueId(1)));
+        assert_eq!(schedule.reason(QueueId(1)), None);
     }
 
     #[test]

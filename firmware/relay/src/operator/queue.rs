@@ -207,13 +207,19 @@ pub(super) async fn retry<P: Platform, W: Write>(
 ) -> Outcome {
     let only = match target {
         QueueTarget::All => None,
-        QueueTarget::One(id) => match appliance.spool.brief(id).map(|brief| brief.state) {
+        QueueTarget::One(id) => match appliance.spool.brief(id) {
             None => return failed_one(screen, id, SpoolError::NoSuchMessage).await,
-            Some(MessageState::Held) => {
+            Some(Brief { state: MessageState::Held, .. }) => {
                 screen.line(format_args!("{id} is held; `queue release {id}` lets it go.")).await;
                 return Outcome::Failed;
             }
-            Some(_) => Some(id),
+            Some(brief) => {
+                if appliance.schedule.is_stuck(id) {
+                    // Its outcome could not be written: the operator says what a restart would do.
+                    appliance.schedule.add(id, appliance.next_step(&brief));
+                }
+                Some(id)
+            }
         },
     };
     appliance.schedule.hurry(only);
