@@ -33,7 +33,9 @@ pub enum Author {
     One,
     /// No `From` field, or one without an address.
     Missing,
-    /// Several addresses or several `From` fields: no certificate can speak for all of them.
+    /// Several addresses in one `From` field: no certificate can speak for all of them.
+    Several,
+    /// Several `From` fields, or one that different readers understand differently.
     Ambiguous,
 }
 
@@ -111,6 +113,8 @@ pub enum Reason {
     NoAuthor,
     /// There are several authors; no signature can speak for all.
     SeveralAuthors,
+    /// The author cannot be told for certain.
+    AmbiguousAuthor,
     /// The structure is beyond the bounds within which a signature would be safe.
     NotSignable,
     /// The TPM or the key store does not answer.
@@ -130,6 +134,7 @@ impl Reason {
             Self::IdentityUnusable => "the author's identity cannot sign",
             Self::NoAuthor => "no From address to sign for",
             Self::SeveralAuthors => "several From addresses, cannot sign for all",
+            Self::AmbiguousAuthor => "From is not one plain address, cannot tell the author",
             Self::NotSignable => "structure too complex to sign safely",
             Self::KeysUnavailable => "TPM or key store does not answer",
         }
@@ -160,7 +165,8 @@ pub fn decide<Id>(message: Message, identity: Identity<Id>, rules: Rules) -> Dec
         (Protection::Signed, _) => (Action::Pass, Reason::AlreadySigned),
         (Protection::Encrypted, _) => (Action::Pass, Reason::AlreadyEncrypted),
         (Protection::None, Author::Missing) => unsigned(rules, Reason::NoAuthor),
-        (Protection::None, Author::Ambiguous) => unsigned(rules, Reason::SeveralAuthors),
+        (Protection::None, Author::Several) => unsigned(rules, Reason::SeveralAuthors),
+        (Protection::None, Author::Ambiguous) => unsigned(rules, Reason::AmbiguousAuthor),
         (Protection::None, Author::One) => match identity {
             Identity::Usable(_) if !message.signable => (Action::Hold, Reason::NotSignable),
             Identity::Usable(id) => (Action::Sign(id), Reason::IdentityServesAuthor),
@@ -233,9 +239,12 @@ mod tests {
 
     #[test]
     fn several_authors_or_none_count_as_having_no_identity() {
-        let several = Message { author: Author::Ambiguous, ..PLAIN };
+        let several = Message { author: Author::Several, ..PLAIN };
         check(several, Identity::Usable(1), HOLD, Action::Hold, Reason::SeveralAuthors);
         check(several, Identity::Usable(1), PASS, Action::Pass, Reason::PassWithoutIdentity);
+        let ambiguous = Message { author: Author::Ambiguous, ..PLAIN };
+        check(ambiguous, Identity::Usable(1), HOLD, Action::Hold, Reason::AmbiguousAuthor);
+        check(ambiguous, Identity::Usable(1), PASS, Action::Pass, Reason::PassWithoutIdentity);
         let missing = Message { author: Author::Missing, ..PLAIN };
         check(missing, Identity::None, HOLD, Action::Hold, Reason::NoAuthor);
     }
@@ -252,6 +261,7 @@ mod tests {
             IdentityUnusable,
             NoAuthor,
             SeveralAuthors,
+            AmbiguousAuthor,
             NotSignable,
             KeysUnavailable,
         ] {

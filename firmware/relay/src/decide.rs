@@ -189,7 +189,8 @@ fn message(facts: &Facts) -> policy::Message {
         author: match facts.header.author {
             smime::Author::One(_) => policy::Author::One,
             smime::Author::Missing => policy::Author::Missing,
-            smime::Author::Several | smime::Author::Ambiguous => policy::Author::Ambiguous,
+            smime::Author::Several => policy::Author::Several,
+            smime::Author::Ambiguous => policy::Author::Ambiguous,
         },
         signable: facts.obstacle.is_none(),
     }
