@@ -99,6 +99,8 @@ pub struct Appliance<'f, P: Platform> {
     pub(crate) factory_fresh: Cell<bool>,
     /// Whether the clock was set by hand since the start, whatever the settings say about it.
     pub(crate) clock_set: Cell<bool>,
+    /// Whether the machine goes down: no new mail is taken.
+    pub(crate) stopping: Cell<bool>,
     pub(crate) schedule: Schedule,
     pub(crate) counters: Counters,
     pub(crate) flash: &'f SharedFlash<P::Flash>,
@@ -182,6 +184,7 @@ impl<'f, P: Platform> Appliance<'f, P> {
             settings_store: Mutex::new(store),
             factory_fresh: Cell::new(loaded == Loaded::Fresh),
             clock_set: Cell::new(false),
+            stopping: Cell::new(false),
             schedule: Schedule::default(),
             counters: Counters::default(),
             flash,

@@ -206,6 +206,9 @@ impl<P: Platform> Session<'_, '_, P> {
         self.forget();
         self.sender = sender;
         self.declared_size = declared_size;
+        if self.appliance.stopping.get() {
+            return self.refuse(question, Stage::Mail, None, &stopping_reply());
+        }
         // Told now, a client that knows its size need not send it (RFC 1870 §6). Nothing is reserved yet: a client
         // may take long over its recipients.
         let admission =
@@ -220,7 +223,9 @@ impl<P: Platform> Session<'_, '_, P> {
     }
 
     fn rcpt(&mut self, question: Question, recipient: Mailbox) {
-        if self.appliance.settings().may_relay(self.peer) {
+        if self.appliance.stopping.get() {
+            self.refuse(question, Stage::Rcpt, Some(&recipient), &stopping_reply());
+        } else if self.appliance.settings().may_relay(self.peer) {
             self.recipients.push(recipient);
             self.server.accept(question);
         } else {
@@ -236,6 +241,9 @@ impl<P: Platform> Session<'_, '_, P> {
             recipients_bytes: u32::try_from(octets).unwrap_or(u32::MAX),
             class: Class::Mail,
         };
+        if self.appliance.stopping.get() {
+            return self.refuse(question, Stage::Data, None, &stopping_reply());
+        }
         match self.appliance.spool.begin(admission) {
             Ok(incoming) => {
                 let scanner = Box::new(Scanner::new());
@@ -279,6 +287,9 @@ impl<P: Platform> Session<'_, '_, P> {
             let reply =
                 Reply::new(554, EnhancedStatus(5, 4, 6), "Too many hops, this looks like a mail loop");
             return self.refuse(question, Stage::Data, None, &reply);
+        }
+        if self.appliance.stopping.get() {
+            return self.refuse(question, Stage::Data, None, &stopping_reply());
         }
         let facts = facts.to_bytes();
         let protocol = self.server.protocol();
@@ -393,6 +404,10 @@ fn full_reply(full: SpoolFull) -> Reply {
         SpoolFull::Now => Reply::new(452, EnhancedStatus(4, 3, 1), "Queue is full, try again later"),
         SpoolFull::Never => Reply::new(552, EnhancedStatus(5, 3, 4), "Message is larger than the queue"),
     }
+}
+
+fn stopping_reply() -> Reply {
+    Reply::new(421, EnhancedStatus(4, 3, 2), "Restarting, try again later")
 }
 
 fn store_reply(error: SpoolError) -> Reply {

@@ -95,6 +95,8 @@ struct Inner {
     ready: VecDeque<QueueId>,
     waiting: BTreeMap<(Instant, QueueId), Step>,
     in_hands: Vec<QueueId>,
+    /// Whether nothing is given out any more.
+    stopping: bool,
     /// Why messages wait that wait in RAM only.
     reasons: BTreeMap<QueueId, String>,
     destination: Destination,
@@ -165,7 +167,7 @@ impl Inner {
 
     fn take_for_idle(&mut self, now: Instant) -> Option<Job> {
         let d = &mut self.destination;
-        if !d.known || self.ready.is_empty() {
+        if self.stopping || !d.known || self.ready.is_empty() {
             return None;
         }
         if !d.open {
@@ -301,7 +303,9 @@ impl Schedule {
     pub(crate) async fn next_undecided(&self) -> QueueId {
         poll_fn(|cx| {
             let mut inner = self.inner.borrow_mut();
-            if let Some(id) = inner.undecided.pop_front() {
+            if !inner.stopping
+                && let Some(id) = inner.undecided.pop_front()
+            {
                 inner.in_hands.push(id);
                 return Poll::Ready(id);
             }
@@ -334,6 +338,7 @@ impl Schedule {
                 return Poll::Ready(None);
             }
             if inner.destination.known
+                && !inner.stopping
                 && let Some(id) = inner.ready.pop_front()
             {
                 inner.in_hands.push(id);
@@ -446,6 +451,21 @@ impl Schedule {
         }
         (!d.open && d.failures > 0)
             .then(|| Obstruction::Unreachable { until: d.probe_at, reason: d.reason.clone() })
+    }
+
+    /// Gives nothing out any more; what is in hands is finished. The machine goes down.
+    pub(crate) fn stop(&self) {
+        self.inner.borrow_mut().stopping = true;
+    }
+
+    /// Whether nobody has a message in hands.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.inner.borrow().in_hands.is_empty()
+    }
+
+    /// Whether the next hop served the last connection. `false` also before the first.
+    pub(crate) fn is_open(&self) -> bool {
+        self.inner.borrow().destination.open
     }
 
     /// Open connections to the next hop.

@@ -11,6 +11,13 @@ use platform::{Power, Timer, WallClock};
 /// Milliseconds for the last words to reach the terminal.
 const LAST_WORDS_MS: u64 = 200;
 
+/// Milliseconds that messages in hands get to be finished before a restart: what the next hop has just taken should
+/// not be sent again. A peer that takes longer is not waited for.
+const FINISH_MS: u64 = 3_000;
+
+/// Milliseconds between two looks at what is in hands.
+const FINISH_LOOK_MS: u64 = 20;
+
 pub(super) async fn set_time<P: Platform, W: Write>(
     appliance: &Appliance<'_, P>,
     unix: u64,
@@ -29,7 +36,18 @@ pub(super) async fn reboot<P: Platform, W: Write>(
 ) -> Outcome {
     appliance.record(&Event::Stopping { reason: "reboot".into() });
     screen.line("Restarting. What is in the queue stays there.").await;
+    stop(appliance).await;
     restart(appliance).await
+}
+
+/// Takes no more mail, lets nothing new leave, and waits a little for what is in hands.
+async fn stop<P: Platform>(appliance: &Appliance<'_, P>) {
+    appliance.stopping.set(true);
+    appliance.schedule.stop();
+    let end = appliance.now().plus_ms(FINISH_MS);
+    while !appliance.schedule.is_idle() && appliance.now() < end {
+        appliance.timer.sleep_until(appliance.now().plus_ms(FINISH_LOOK_MS)).await;
+    }
 }
 
 async fn restart<P: Platform>(appliance: &Appliance<'_, P>) -> Outcome {
@@ -45,7 +63,8 @@ pub(super) async fn factory_reset<P: Platform, W: Write>(
 ) -> Outcome {
     appliance.record(&Event::Stopping { reason: "factory-reset".into() });
     screen.line("Erasing settings, identities and the queue; then it restarts.").await;
-    // In force at once: what would be accepted from here on would be erased.
+    // What would be accepted from here on would be erased, or outlive the erasing.
+    stop(appliance).await;
     appliance.settings.replace(settings::Settings::default());
     appliance.schedule.set_destination(false);
     let mut erased = appliance.settings_store.lock().await.factory_reset().await.is_ok();
