@@ -7,6 +7,7 @@ use alloc::string::String;
 use console::{Outcome, Screen};
 use embedded_io_async::Write;
 use envelope::LogDate;
+use limits::spool::{MESSAGES_COUNT_MAX, RECORDS_COUNT_MAX, REPORTS_COUNT_RESERVED};
 use platform::{ResolveError, Resolver};
 use settings::NextHopHost;
 
@@ -207,8 +208,14 @@ fn check_network<P: Platform>(appliance: &Appliance<'_, P>) -> (Mark, String) {
     }
 }
 
+/// 2026-01-01T00:00:00Z: a clock before that is wrong, this firmware is younger.
+const CLOCK_MIN_S: u64 = 1_767_225_600;
+
 fn check_clock<P: Platform>(appliance: &Appliance<'_, P>) -> (Mark, String) {
     match appliance.unix_seconds() {
+        Some(now) if now < CLOCK_MIN_S => {
+            (Mark::Look, format!("{}, which is in the past; see `time set`", LogDate(Some(now))))
+        }
         Some(now) => (Mark::Good, format!("{}", LogDate(Some(now)))),
         None => {
             (Mark::Look, "not set: no Date is added, certificates are not checked; see `time set`".into())
@@ -226,7 +233,10 @@ fn check_relay<P: Platform>(appliance: &Appliance<'_, P>) -> (Mark, String) {
 fn check_queue<P: Platform>(appliance: &Appliance<'_, P>) -> (Mark, String) {
     let usage = appliance.spool.usage();
     let text = format!("{} messages, {} blocks free of {}", usage.messages, usage.blocks_free, usage.blocks);
-    let nearly_full = usage.used.saturating_add(usage.reserved) > usage.capacity / 10 * 9;
+    // Room, messages or index records: `452` comes with whichever ends first.
+    let nearly_full = usage.used.saturating_add(usage.reserved) > usage.capacity / 10 * 9
+        || nearly(usage.messages, MESSAGES_COUNT_MAX - REPORTS_COUNT_RESERVED)
+        || nearly(usage.records, RECORDS_COUNT_MAX);
     if usage.blocks_retired > 0 {
         (Mark::Look, format!("{text}; {} blocks are worn out", usage.blocks_retired))
     } else if nearly_full {
@@ -234,6 +244,11 @@ fn check_queue<P: Platform>(appliance: &Appliance<'_, P>) -> (Mark, String) {
     } else {
         (Mark::Good, text)
     }
+}
+
+/// Whether more than nine tenths are used.
+fn nearly(used: u32, most: usize) -> bool {
+    usize::try_from(used).unwrap_or(usize::MAX) > most / 10 * 9
 }
 
 async fn check_tpm<P: Platform>(appliance: &Appliance<'_, P>) -> (Mark, String) {
@@ -257,8 +272,11 @@ async fn check_identities<P: Platform>(appliance: &Appliance<'_, P>) -> (Mark, S
     let keys = appliance.keys.lock().await;
     let all = keys.list().count();
     let ready = keys.list().filter(|i| matches!(i.state(now), Ready | ReadyClockUnknown)).count();
-    let mark = if all > 0 && ready == all { Mark::Good } else { Mark::Look };
-    (mark, format!("{ready} of {all} can sign"))
+    match (all, ready) {
+        (0, _) => (Mark::Look, "none: nothing can be signed; see `identity generate`".into()),
+        _ if ready == all => (Mark::Good, format!("{ready} of {all} can sign")),
+        _ => (Mark::Look, format!("{ready} of {all} can sign; see `identity list`")),
+    }
 }
 
 async fn check_next_hop<P: Platform>(appliance: &Appliance<'_, P>) -> (Mark, String) {
@@ -267,17 +285,20 @@ async fn check_next_hop<P: Platform>(appliance: &Appliance<'_, P>) -> (Mark, Str
         Some(Obstruction::Unreachable { reason, .. }) => return (Mark::Bad, reason),
         None => {}
     }
-    let next_hop = appliance.settings().next_hop.clone();
-    match next_hop {
-        None => (Mark::Look, "none".into()),
-        Some(next_hop) => match &next_hop.host {
-            NextHopHost::Address(address) => (Mark::Good, format!("{address} port {}", next_hop.port)),
-            NextHopHost::Name(name) => match appliance.resolver.addresses(name.as_str()).await {
-                Ok(addresses) => (Mark::Good, format!("{} has {} addresses", name.as_str(), addresses.len())),
-                Err(ResolveError::NotFound) => (Mark::Bad, format!("{} has no address", name.as_str())),
-                Err(ResolveError::Temporary) => (Mark::Bad, "the name servers do not answer".into()),
-            },
+    let Some(next_hop) = appliance.settings().next_hop.clone() else { return (Mark::Look, "none".into()) };
+    let who = match &next_hop.host {
+        NextHopHost::Address(address) => format!("{address} port {}", next_hop.port),
+        NextHopHost::Name(name) => match appliance.resolver.addresses(name.as_str()).await {
+            Ok(addresses) => format!("{} has {} addresses", name.as_str(), addresses.len()),
+            Err(ResolveError::NotFound) => return (Mark::Bad, format!("{} has no address", name.as_str())),
+            Err(ResolveError::Temporary) => return (Mark::Bad, "the name servers do not answer".into()),
         },
+    };
+    // Connections belong to the workers, and they make one only for mail.
+    if appliance.schedule.is_open() {
+        (Mark::Good, format!("{who}, took the last connection"))
+    } else {
+        (Mark::Look, format!("{who}, not tried yet: no mail to deliver"))
     }
 }
 

@@ -206,7 +206,15 @@ pub(super) async fn retry<P: Platform, W: Write>(
     screen: &mut Screen<W>,
 ) -> Outcome {
     let only = match target {
-        QueueTarget::All => None,
+        QueueTarget::All => {
+            let mut any = false;
+            appliance.spool.for_each(|brief| any |= brief.state == MessageState::Queued);
+            if !any {
+                screen.line("Nothing to be tried; held mail waits for `queue release`.").await;
+                return Outcome::Done;
+            }
+            None
+        }
         QueueTarget::One(id) => match appliance.spool.brief(id) {
             None => return failed_one(screen, id, SpoolError::NoSuchMessage).await,
             Some(Brief { state: MessageState::Held, .. }) => {

@@ -107,6 +107,32 @@ fn every_command_that_only_looks_answers() {
 }
 
 #[test]
+fn diag_says_what_was_seen_and_what_was_not() {
+    story(|world| async move {
+        let sink = world.next_hop();
+        let gateway = Gateway::new(&world);
+        gateway.configure_default().await;
+        assert!(gateway.boot().await);
+        let shown = gateway.console("diag").await;
+        assert!(shown.contains("look next hop") && shown.contains("not tried yet"), "{shown}");
+        gateway.console("set without-identity pass").await;
+        gateway.console("save").await;
+        let mut client = world.client().await;
+        let reply = client.send("ann@a.example", &["bob@b.example"], &letter("one")).await.expect("open");
+        reply.expect(250, "");
+        assert!(world.wait_until(60, || sink.count() == 1).await);
+        world.sleep_ms(1_000).await;
+        let shown = gateway.console("diag").await;
+        assert!(shown.contains("ok   next hop"), "{shown}");
+        gateway.console("time set 1970-01-02T00:00:00Z").await;
+        let shown = gateway.console("diag").await;
+        assert!(shown.contains("look clock"), "{shown}");
+        let shown = gateway.console("queue retry all").await;
+        assert!(shown.contains("Nothing to be tried"), "{shown}");
+    });
+}
+
+#[test]
 fn the_time_is_set_by_hand_where_there_is_no_clock() {
     story(|world| async move {
         let gateway = Gateway::new(&world);
@@ -115,6 +141,27 @@ fn the_time_is_set_by_hand_where_there_is_no_clock() {
         assert!(gateway.console("show time").await.contains("unknown"));
         gateway.console("time set 2026-11-22T14:30:00Z").await;
         assert!(gateway.console("show time").await.contains("2026-11-22T14:30:0"));
+    });
+}
+
+#[test]
+fn a_message_that_arrives_during_a_factory_reset_is_refused_for_now() {
+    story(|world| async move {
+        let gateway = Gateway::new(&world);
+        gateway.configure_default().await;
+        assert!(gateway.boot().await);
+        let mut client = world.client().await;
+        for line in ["MAIL FROM:<ann@a.example>", "RCPT TO:<bob@b.example>"] {
+            client.command(line).await.expect(250, "");
+        }
+        gateway.terminal.type_text("factory-reset\r");
+        world.sleep_ms(1_000).await;
+        gateway.terminal.type_text("erase\r");
+        world.sleep_ms(100).await;
+        client.command("DATA").await.expect(421, "4.3.2");
+        assert!(world.wait_until(120, || !gateway.is_on()).await);
+        assert!(gateway.boot().await);
+        assert!(gateway.console("queue").await.contains("empty"));
     });
 }
 
