@@ -80,7 +80,7 @@ async fn network_log(product: &'static Product, link: Link) {
         link.wait_for_address(true).await;
         let state = link.state();
         if let Some(address) = state.address {
-            product.record(&Event::NetworkUp { address, gateway: state.gateway });
+            product.network_is_up(address, state.gateway);
         }
         link.wait_for_address(false).await;
         product.record(&Event::NetworkDown);

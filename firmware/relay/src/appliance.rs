@@ -207,6 +207,12 @@ impl<'f, P: Platform> Appliance<'f, P> {
         self.settings.borrow()
     }
 
+    /// Tells that the network is up with this address, and lets mail that waited for it go.
+    pub fn network_is_up(&self, address: events::IpNetwork, gateway: Option<core::net::IpAddr>) {
+        self.record(&Event::NetworkUp { address, gateway });
+        self.schedule.network_is_up();
+    }
+
     /// Records an event with the present time.
     pub fn record(&self, event: &Event<'_>) {
         let stamp = Stamp { micros: self.timer.now().0, unix: self.unix_seconds() };

@@ -299,6 +299,13 @@ impl Schedule {
         wake_all(&mut inner.clockwork);
     }
 
+    /// The appliance's own network came back: probes that failed without it say nothing about the next hop.
+    pub(crate) fn network_is_up(&self) {
+        let mut inner = self.inner.borrow_mut();
+        (inner.destination.probe_at, inner.destination.failures) = (Instant(0), 0);
+        wake_all(&mut inner.idle_workers);
+    }
+
     /// The next message to decide about.
     pub(crate) async fn next_undecided(&self) -> QueueId {
         poll_fn(|cx| {
@@ -539,6 +546,17 @@ mod tests {
         }
         assert!(pauses.is_sorted() && pauses[0] <= PROBE_FIRST_S && pauses[5] <= PROBE_MAX_S, "{pauses:?}");
         assert!(matches!(schedule.obstruction(), Some(Obstruction::Unreachable { .. })));
+    }
+
+    #[test]
+    fn after_the_own_network_came_back_the_next_probe_is_due_at_once() {
+        let schedule = schedule(1);
+        let job = take(&schedule, 0).expect("the probe");
+        schedule.unreachable(job.hop, "no network", Instant(0), 0).expect("nothing else works");
+        schedule.done(job.id, Next::Now(Step::Deliver));
+        assert_eq!(take(&schedule, 1), None);
+        schedule.network_is_up();
+        assert!(take(&schedule, 1).is_some_and(|job| job.probe));
     }
 
     #[test]
