@@ -35,6 +35,7 @@ impl Failures {
     pub fn report(self, whole: &str) -> Result<()> {
         if self.failed.is_empty() {
             step::headline(&format!("{whole}: all {} parts passed", self.passed));
+            println!("{} passed, 0 failed", self.passed);
             return Ok(());
         }
         step::headline(&format!(
@@ -45,6 +46,7 @@ impl Failures {
         for (what, repeat) in &self.failed {
             step::note(&format!("{what}; to repeat it: {repeat}"));
         }
+        println!("{} passed, {} failed", self.passed, self.failed.len());
         bail!("{whole} failed")
     }
 }

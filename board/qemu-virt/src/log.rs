@@ -2,6 +2,7 @@
 
 use crate::virtio::console;
 use core::cell::UnsafeCell;
+use core::sync::atomic::{AtomicBool, Ordering};
 use critical_section::RestoreState;
 
 struct Encoder {
@@ -18,16 +19,22 @@ static ENCODER: Encoder = Encoder {
     restore: UnsafeCell::new(RestoreState::invalid()),
 };
 
+/// Whether a frame is being written: formatting code that logs by itself would tear it.
+static TAKEN: AtomicBool = AtomicBool::new(false);
+
 #[defmt::global_logger]
 struct Logger;
 
-// SAFETY: `acquire` masks interrupts until `release`, so that no other caller can come between; defmt itself
-// rejects a logger that is acquired while it is acquired.
+// SAFETY: `acquire` masks interrupts until `release`, so that no other caller can come between, and panics if it is
+// called again before that, as the trait demands.
 unsafe impl defmt::Logger for Logger {
     fn acquire() {
         // SAFETY: paired with the release below; see the trait's contract.
+        let restore = unsafe { critical_section::acquire() };
+        assert!(!TAKEN.swap(true, Ordering::Relaxed), "a log frame within a log frame");
+        // SAFETY: within the critical section, and nobody else has the encoder.
         unsafe {
-            *ENCODER.restore.get() = critical_section::acquire();
+            *ENCODER.restore.get() = restore;
             (*ENCODER.encoder.get()).start_frame(console::push);
         }
     }
@@ -39,6 +46,7 @@ unsafe impl defmt::Logger for Logger {
         unsafe {
             (*ENCODER.encoder.get()).end_frame(console::push);
             console::end_frame();
+            TAKEN.store(false, Ordering::Relaxed);
             critical_section::release(*ENCODER.restore.get());
         }
     }

@@ -13,7 +13,7 @@ use embassy_time::{Duration, Timer};
 use embedded_io_async::{ErrorType, Read, Write};
 use heapless::Vec;
 use limits::net::{
-    CLOSE_WAIT_MS, DEAD_PEER_S, INBOUND_RECEIVE_BYTES, INBOUND_SEND_BYTES, KEEP_ALIVE_S,
+    ADDRESS_WAIT_S, CLOSE_WAIT_MS, DEAD_PEER_S, INBOUND_RECEIVE_BYTES, INBOUND_SEND_BYTES, KEEP_ALIVE_S,
     OUTBOUND_RECEIVE_BYTES, OUTBOUND_SEND_BYTES, SMTP_PORT, SOCKETS_COUNT,
 };
 use limits::relay::{LISTENERS_COUNT, SESSIONS_OUT_COUNT_MAX};
@@ -73,6 +73,14 @@ impl Link {
             Some(stack) => stack.wait_config_down().await,
             None => core::future::pending().await,
         }
+    }
+
+    /// The stack once it has an address. Waits a little for one: after power-on the queue is ready before DHCP is, and
+    /// a message should not pause for that.
+    async fn usable(self) -> Option<Stack<'static>> {
+        let stack = self.0?;
+        let patience = Timer::after_secs(ADDRESS_WAIT_S);
+        matches!(select(stack.wait_config_up(), patience).await, Either::First(())).then_some(stack)
     }
 
     /// The network as it is now.
@@ -226,7 +234,7 @@ impl platform::Connector for Connector {
     type Stream<'a> = TcpStream<'a>;
 
     async fn connect(&mut self, remote: SocketAddr) -> Result<TcpStream<'_>, ConnectError> {
-        let stack = self.link.0.filter(Stack::is_config_up).ok_or(ConnectError::NoRoute)?;
+        let stack = self.link.usable().await.ok_or(ConnectError::NoRoute)?;
         let mut stream = TcpStream::new(stack, self.receive, self.send);
         let endpoint = IpEndpoint { addr: IpAddress::from(remote.ip()), port: remote.port() };
         match stream.socket.connect(endpoint).await {
@@ -244,7 +252,7 @@ pub struct Resolver(pub Link);
 
 impl platform::Resolver for Resolver {
     async fn addresses(&self, name: &str) -> Result<Vec<IpAddr, 8>, ResolveError> {
-        let stack = self.0.0.filter(Stack::is_config_up).ok_or(ResolveError::Temporary)?;
+        let stack = self.0.usable().await.ok_or(ResolveError::Temporary)?;
         let answer = match select(
             stack.dns_query(name, DnsQueryType::A),
             Timer::after_secs(limits::net::DNS_TIMEOUT_S),

@@ -18,6 +18,8 @@ pub const OUTBOUND_SEND_BYTES: usize = 64 * 1_024;
 pub const DEAD_PEER_S: u64 = 120;
 /// Seconds of silence after which a peer is asked whether it is still there.
 pub const KEEP_ALIVE_S: u64 = 50;
+/// Seconds that a connection to be opened waits for an address of our own; DHCP needs a few.
+pub const ADDRESS_WAIT_S: u64 = 10;
 /// Milliseconds that closing waits for the peer's acknowledgement.
 pub const CLOSE_WAIT_MS: u64 = 5_000;
 /// Seconds after which a name server that does not answer is given up.

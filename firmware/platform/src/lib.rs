@@ -68,6 +68,8 @@ pub trait WallClock: Clone {
 pub trait Entropy: Clone {
     /// Fills `out` with random octets.
     fn fill(&self, out: &mut [u8]);
+    /// Mixes octets of another source in. The generator is never worse afterwards, whatever they are.
+    fn reseed(&self, seed: &[u8; 32]);
 }
 
 /// Why a TPM did not answer.

@@ -157,8 +157,13 @@ impl<'f, P: Platform> Appliance<'f, P> {
         let begun = timer.now();
         let unusable = FlashUnusable { store: Store::Identities };
         let records = KeyRecords::open(Partition::new(flash, KEYSTORE_BLOCKS)).await.map_err(|_| unusable)?;
-        let (keys, report) =
+        let (mut keys, report) =
             Keystore::open(records, tpm, entropy.clone(), timer.clone()).await.map_err(|_| unusable)?;
+        // A second source for everything that is random from here on. Without it there is still the machine's own.
+        let mut seed = [0; 32];
+        if report.tpm.is_none() && keys.tpm_random(&mut seed).await.is_ok() {
+            entropy.reseed(&seed);
+        }
         log.record(
             stamp(),
             &Event::Mounted {

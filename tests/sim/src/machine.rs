@@ -65,6 +65,9 @@ impl Entropy for SimEntropy {
     fn fill(&self, out: &mut [u8]) {
         self.0.borrow_mut().fill(out);
     }
+
+    /// Nothing: a run is repeated by its seed alone, and a real TPM's octets are not part of that.
+    fn reseed(&self, _seed: &[u8; 32]) {}
 }
 
 /// Restarts by unwinding out of the firmware; the executor catches it and ends the appliance's tasks.

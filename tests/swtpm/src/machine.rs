@@ -41,4 +41,7 @@ impl Entropy for HostEntropy {
             .and_then(|mut file| file.read_exact(out))
             .expect("the host has random octets");
     }
+
+    /// Nothing: the host's generator needs no help.
+    fn reseed(&self, _seed: &[u8; 32]) {}
 }
