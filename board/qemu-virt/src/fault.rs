@@ -1,7 +1,8 @@
 //! What happens when nothing else can: exceptions and panics are printed by polling, then the machine restarts.
 
-use crate::memory_map::UART_BASE;
+use crate::memory_map::{COUNTER_HZ, UART_BASE};
 use crate::psci::{self, StartCause};
+use crate::time;
 use core::fmt::{self, Write};
 use core::ptr;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -44,7 +45,15 @@ fn enter() -> Polled {
     Polled
 }
 
+/// Seconds that a report stands on the terminal before the restart; a machine that fails at once after every start
+/// would otherwise be a stream of reports that nobody can read.
+const REPORT_S: u64 = 3;
+
 fn leave(cause: StartCause) -> ! {
+    let end = time::counter().saturating_add(REPORT_S * COUNTER_HZ);
+    while time::counter() < end {
+        core::hint::spin_loop();
+    }
     // SAFETY: reading the flag register of the mapped PL011 has no effect.
     while unsafe { ptr::read_volatile((UART_BASE as *const u32).byte_add(0x18)) } & (1 << 3) != 0 {}
     psci::reset(cause)

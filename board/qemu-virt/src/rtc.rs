@@ -4,10 +4,7 @@ use crate::memory_map::RTC_BASE;
 use arm_pl031::Rtc;
 use core::cell::{Cell, RefCell};
 use critical_section::Mutex;
-
-/// 2026-01-01T00:00:00Z. A clock that shows less than the year in which this firmware was made has lost its
-/// battery and is not believed until somebody sets it.
-const EARLIEST_PLAUSIBLE: u64 = 1_767_225_600;
+use limits::relay::CLOCK_EARLIEST_S;
 
 static RTC: Mutex<RefCell<Option<Rtc>>> = Mutex::new(RefCell::new(None));
 static SET: Mutex<Cell<bool>> = Mutex::new(Cell::new(false));
@@ -33,7 +30,8 @@ impl platform::WallClock for WallClock {
         critical_section::with(|cs| {
             let rtc = RTC.borrow_ref(cs);
             let seconds = u64::from(rtc.as_ref()?.get_unix_timestamp());
-            (SET.borrow(cs).get() || seconds >= EARLIEST_PLAUSIBLE).then_some(seconds)
+            // A clock before that has lost its battery and is not believed until somebody sets it.
+            (SET.borrow(cs).get() || seconds >= CLOCK_EARLIEST_S).then_some(seconds)
         })
     }
 

@@ -1,5 +1,8 @@
 //! The appliance as a whole.
 
+/// 2026-01-01T00:00:00Z in Unix seconds. A clock that shows less than the year in which this firmware was made is wrong:
+/// a message that came in under it would look years old once the clock is right, and be given up.
+pub const CLOCK_EARLIEST_S: u64 = 1_767_225_600;
 /// SMTP sessions that are served at once.
 pub const SESSIONS_IN_COUNT_MAX: usize = 64;
 /// Connections beyond those, which are told `421` and closed: a peer that hears a reason comes back later, one that is

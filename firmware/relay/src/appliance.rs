@@ -12,6 +12,7 @@ use flash_log::Partition;
 pub use flash_log::SharedFlash;
 use keystore::Keystore;
 use limits::flash::{KEYSTORE_BLOCKS, SETTINGS_BLOCKS, SPOOL_BLOCKS};
+use limits::relay::CLOCK_EARLIEST_S;
 use platform::Mutex;
 use platform::nor_flash::NorFlash;
 use platform::{Entropy, Instant, Power, Resolver, Timer, TpmTransport, WallClock};
@@ -229,7 +230,7 @@ impl<'f, P: Platform> Appliance<'f, P> {
     #[must_use]
     pub fn unix_seconds(&self) -> Option<u64> {
         let trusted = self.clock_set.get() || self.settings.borrow().clock == Clock::Rtc;
-        self.clock.unix_seconds().filter(|_| trusted)
+        self.clock.unix_seconds().filter(|seconds| trusted && *seconds >= CLOCK_EARLIEST_S)
     }
 
     /// What was counted since the start.

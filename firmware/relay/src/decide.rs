@@ -207,6 +207,8 @@ async fn identity<P: Platform>(
     let identity = match (selection.id, selection.reason) {
         (Some(id), _) => Identity::Usable(id),
         (None, keystore::Reason::NoIdentity) => Identity::None,
+        // Which TPM the keys belong to is known only when one answers.
+        (None, _) if !appliance.tpm_ready.get() => Identity::Unknown,
         (None, _) => Identity::Unusable,
     };
     (identity, Some(selection))

@@ -45,6 +45,8 @@ pub(super) async fn list<P: Platform, W: Write>(
     }
     screen.heading(&TABLE).await;
     for (id, kind, state, until, scope) in &rows {
+        let absent = *state == IdentityState::OtherTpm && !appliance.tpm_ready.get();
+        let state: &dyn core::fmt::Display = if absent { &"no TPM" } else { state };
         screen.row(&TABLE, [id, kind, state, until, scope]).await;
     }
     Outcome::Done

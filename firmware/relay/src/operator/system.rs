@@ -5,6 +5,7 @@ use console::{Outcome, Screen};
 use embedded_io_async::Write;
 use events::Event;
 use limits::flash::{EVENTS_BLOCKS, KEYSTORE_BLOCKS, SETTINGS_BLOCKS};
+use limits::relay::CLOCK_EARLIEST_S;
 use platform::nor_flash::NorFlash;
 use platform::{Power, Timer, WallClock};
 
@@ -23,6 +24,12 @@ pub(super) async fn set_time<P: Platform, W: Write>(
     unix: u64,
     screen: &mut Screen<W>,
 ) -> Outcome {
+    if unix < CLOCK_EARLIEST_S {
+        screen
+            .line("That was before this firmware was made; `time set` takes the present time, in UTC.")
+            .await;
+        return Outcome::Failed;
+    }
     appliance.clock.set_unix_seconds(unix);
     appliance.clock_set.set(true);
     appliance.record(&Event::ClockSet { unix, source: "operator".into() });
