@@ -1,23 +1,19 @@
 //! The one source of chance in a run.
 
-/// SplitMix64: small, well mixed, and the same everywhere. Not for keys.
+/// The flash simulator's generator, with what a network and a clock ask of it. Not for keys.
 #[derive(Clone, Debug)]
-pub struct Random(u64);
+pub struct Random(flash_sim::Random);
 
 impl Random {
     /// A generator whose whole sequence follows from `seed`.
     #[must_use]
     pub const fn new(seed: u64) -> Self {
-        Self(seed)
+        Self(flash_sim::Random::new(seed))
     }
 
     /// The next 64 bits.
     pub fn next_u64(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        self.0.next_u64()
     }
 
     /// A number from 0 to `bound` - 1, or 0 for a bound of 0.

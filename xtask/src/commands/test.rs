@@ -58,11 +58,11 @@ pub fn run(options: &Options) -> Result<()> {
         for name in others.iter().filter(|name| present(&[name])) {
             arguments.extend(["--exclude", name]);
         }
-        cargo_test("unit and property tests", &arguments, &mut failures);
+        cargo_test("unit and property tests", &arguments, Told::Count, &mut failures);
     }
     if chosen(Part::Sim) && present(SIMULATION) {
         step::headline("The appliance on the host");
-        cargo_test("simulation", &["--package", "sim"], &mut failures);
+        cargo_test("simulation", &["--package", "sim"], Told::Count, &mut failures);
     }
     if chosen(Part::Machine) && present(MACHINE_TESTS) {
         let mut built = false;
@@ -73,7 +73,7 @@ pub fn run(options: &Options) -> Result<()> {
         });
         if built {
             step::headline("The real image in the emulator");
-            cargo_test("machine tests", &["--package", "qemu"], &mut failures);
+            cargo_test("machine tests", &["--package", "qemu"], Told::Proofs, &mut failures);
         }
     }
     if chosen(Part::Lint) {
@@ -83,8 +83,17 @@ pub fn run(options: &Options) -> Result<()> {
     failures.report("test")
 }
 
+/// What is told of tests that passed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Told {
+    /// How many they were.
+    Count,
+    /// Also what each printed: what it proves, from which seed.
+    Proofs,
+}
+
 /// One run of `cargo test`; compiled first, so that the time of the tests themselves shows.
-fn cargo_test(what: &str, arguments: &[&str], failures: &mut Failures) {
+fn cargo_test(what: &str, arguments: &[&str], told: Told, failures: &mut Failures) {
     let repeat = format!("cargo test {}", arguments.join(" "));
     failures.attempt(what, &repeat, || {
         let mut compile = lint::host_cargo();
@@ -93,11 +102,28 @@ fn cargo_test(what: &str, arguments: &[&str], failures: &mut Failures) {
         let mut cargo = lint::host_cargo();
         // The documentation's examples are tests of the public interface; they run with the rest.
         cargo.arg("test").args(arguments).arg("--no-fail-fast");
+        if told == Told::Proofs {
+            cargo.args(["--", "--show-output"]);
+        }
         let finished = step::run_silently(what, &mut cargo)?;
+        if told == Told::Proofs {
+            printed_by_tests(&finished.stdout).for_each(step::note);
+        }
         let passed: u64 = finished.stdout.lines().filter_map(passed_in).sum();
         step::note(&format!("{what}: {passed} passed in {}", step::seconds(finished.took)));
         Ok(())
     });
+}
+
+/// The lines that passing tests printed, from the output of `--show-output`: each block has a heading
+/// `---- NAME stdout ----` and ends with an empty line.
+fn printed_by_tests(output: &str) -> impl Iterator<Item = &str> {
+    let mut inside = false;
+    output.lines().filter(move |line| {
+        let heading = line.starts_with("---- ") && line.ends_with(" stdout ----");
+        inside = heading || (inside && !line.is_empty());
+        inside && !heading
+    })
 }
 
 /// The count in `test result: ok. 12 passed; …`.
