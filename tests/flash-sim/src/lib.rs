@@ -10,16 +10,23 @@
 //!   torn erase leaves a mixture: every unit of 32 octets as it was, blank, or with a random subset of its bits
 //!   set. Afterwards every operation, reads too, fails with [`SimError::PowerCut`] until
 //!   [`SimFlash::power_on`].
-//! - Worn blocks: [`SimFlash::break_block`] makes programs and erases of one block fail.
-//! - Decay and foreign content: [`SimFlash::poke`] sets any octets, [`SimFlash::image`] and
-//!   [`SimFlash::from_image`] save and load all of them.
+//! - Worn blocks: a [`Fault`] makes the erases of a block fail, or its programs, at once or after a number of them,
+//!   leaving nothing or part of what was wanted. A fault lasts through power cuts and is copied by [`SimFlash::fork`].
+//! - Stuck bits: [`SimFlash::stick`] fixes bits to a value. Programs and erases that want another one fail, as a driver
+//!   that reads back would report it.
+//! - Decay: [`SimFlash::decay`] flips random stored bits, [`SimFlash::poke`] sets any octets. [`SimFlash::misread`] lets
+//!   some reads of an octet show flipped bits, after which it reads well again.
+//! - Foreign content: [`SimFlash::image`] and [`SimFlash::from_image`] save and load everything.
 //!
 //! A [`SimFlash`] is a handle: clones share one device, so a machine (everything that was built on one handle) can
 //! be dropped and another one be started on the same contents. It counts programs and erases per block.
 //!
 //! # What it does not model
-//! Time, read disturb, marginal bits that read differently from one read to the next.
+//! Time, read disturb, what a failed erase leaves other than the old content.
 #![forbid(unsafe_code)]
+
+mod device;
+mod random;
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -28,6 +35,10 @@ use std::task::Poll;
 
 use embedded_storage::nor_flash::{ErrorType, NorFlashError, NorFlashErrorKind};
 use embedded_storage_async::nor_flash::{MultiwriteNorFlash, NorFlash, ReadNorFlash};
+
+use device::Device;
+pub use device::Fault;
+pub use random::Random;
 
 /// Octets that [`SimFlash::program_once`] watches and that tear independently.
 pub const UNIT_BYTES: usize = 32;
@@ -93,18 +104,6 @@ pub struct Counters {
     pub bytes_read: u64,
 }
 
-struct Device {
-    bytes: Vec<u8>,
-    programmed: Option<Vec<bool>>,
-    programs: Vec<u64>,
-    erases: Vec<u64>,
-    broken: Vec<bool>,
-    counters: Counters,
-    cut: Option<(u64, Tear)>,
-    off: bool,
-    yielding: bool,
-}
-
 /// A handle to a simulated device with erase blocks of `ERASE` octets.
 pub struct SimFlash<const ERASE: usize> {
     device: Rc<RefCell<Device>>,
@@ -113,37 +112,6 @@ pub struct SimFlash<const ERASE: usize> {
 impl<const ERASE: usize> Clone for SimFlash<ERASE> {
     fn clone(&self) -> Self {
         Self { device: Rc::clone(&self.device) }
-    }
-}
-
-/// A small, fast generator of pseudo-random numbers (SplitMix64): one seed repeats a run.
-#[derive(Clone, Debug)]
-pub struct Random(u64);
-
-impl Random {
-    /// A generator that is fully determined by `seed`.
-    #[must_use]
-    pub const fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    /// The next 64 bits.
-    pub fn next_u64(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// A number below `bound` (0 if `bound` is 0).
-    pub fn below(&mut self, bound: usize) -> usize {
-        if bound == 0 { 0 } else { (self.next_u64() % bound as u64) as usize }
-    }
-
-    /// A mask in which each bit is set with a probability of `eighths` in eight.
-    fn mask(&mut self, eighths: u64) -> u8 {
-        (0..8).fold(0, |mask, _| (mask << 1) | u8::from(self.next_u64() % 8 < eighths))
     }
 }
 
@@ -165,19 +133,7 @@ impl<const ERASE: usize> SimFlash<ERASE> {
             "whole blocks of whole units"
         );
         let blocks = image.len() / ERASE;
-        Self {
-            device: Rc::new(RefCell::new(Device {
-                bytes: image,
-                programmed: None,
-                programs: vec![0; blocks],
-                erases: vec![0; blocks],
-                broken: vec![false; blocks],
-                counters: Counters::default(),
-                cut: None,
-                off: false,
-                yielding: false,
-            })),
-        }
+        Self { device: Rc::new(RefCell::new(Device::new(image, blocks))) }
     }
 
     /// The whole content.
@@ -186,11 +142,11 @@ impl<const ERASE: usize> SimFlash<ERASE> {
         self.device.borrow().bytes.clone()
     }
 
-    /// Another device with the same content, powered, with fresh counters.
+    /// Another device with the same content and the same lasting faults, powered, with fresh counters.
     #[must_use]
     pub fn fork(&self) -> Self {
         let copy = Self::from_image(self.image());
-        copy.device.borrow_mut().programmed.clone_from(&self.device.borrow().programmed);
+        copy.device.borrow_mut().copy_faults(&self.device.borrow());
         copy
     }
 
@@ -200,7 +156,7 @@ impl<const ERASE: usize> SimFlash<ERASE> {
     pub fn program_once(self) -> Self {
         {
             let mut device = self.device.borrow_mut();
-            let programmed = device.bytes.chunks(UNIT_BYTES).map(|unit| !is_blank(unit)).collect();
+            let programmed = device.bytes.chunks(UNIT_BYTES).map(|unit| !device::is_blank(unit)).collect();
             device.programmed = Some(programmed);
         }
         self
@@ -231,7 +187,32 @@ impl<const ERASE: usize> SimFlash<ERASE> {
 
     /// Makes programs and erases of a block fail (or work again).
     pub fn break_block(&self, block: usize, broken: bool) {
-        self.device.borrow_mut().broken[block] = broken;
+        self.set_fault(block, broken.then_some(Fault::Dead));
+    }
+
+    /// Gives a block a lasting fault, or mends it.
+    pub fn set_fault(&self, block: usize, fault: Option<Fault>) {
+        self.device.borrow_mut().set_fault(block, fault);
+    }
+
+    /// Fixes the bits of `mask` at `offset` to their value in `value`, for ever. A mask of 0 frees them.
+    pub fn stick(&self, offset: usize, mask: u8, value: u8) {
+        self.device.borrow_mut().stick(offset, mask, value);
+    }
+
+    /// Flips `bits` bits that the seed chooses in `len` octets from `offset`: decay.
+    pub fn decay(&self, offset: usize, len: usize, bits: usize, seed: u64) {
+        let mut random = Random::new(seed);
+        for _ in 0..bits {
+            let at = offset + random.below(len);
+            let flipped = self.peek(at, 1)[0] ^ (1 << random.below(8));
+            self.poke(at, &[flipped]);
+        }
+    }
+
+    /// Lets the next `times` reads that contain `offset` see the bits of `mask` flipped.
+    pub fn misread(&self, offset: usize, mask: u8, times: u32) {
+        self.device.borrow_mut().misreads.push((offset, mask, times));
     }
 
     /// Sets octets without any rule: decay, foreign content.
@@ -241,7 +222,7 @@ impl<const ERASE: usize> SimFlash<ERASE> {
         if let Some(programmed) = &mut device.programmed {
             let units = offset / UNIT_BYTES..(offset + bytes.len()).div_ceil(UNIT_BYTES);
             let bytes = device.bytes[units.start * UNIT_BYTES..units.end * UNIT_BYTES].chunks(UNIT_BYTES);
-            programmed[units].iter_mut().zip(bytes).for_each(|(flag, unit)| *flag = !is_blank(unit));
+            programmed[units].iter_mut().zip(bytes).for_each(|(flag, unit)| *flag = !device::is_blank(unit));
         }
     }
 
@@ -285,115 +266,6 @@ impl<const ERASE: usize> SimFlash<ERASE> {
     }
 }
 
-fn is_blank(bytes: &[u8]) -> bool {
-    bytes.iter().all(|byte| *byte == 0xff)
-}
-
-impl Device {
-    fn bounds(&self, from: usize, len: usize, granularity: usize) -> Result<(), SimError> {
-        if !from.is_multiple_of(granularity) || !len.is_multiple_of(granularity) {
-            return Err(SimError::NotAligned);
-        }
-        match from.checked_add(len) {
-            Some(end) if end <= self.bytes.len() => Ok(()),
-            _ => Err(SimError::OutOfBounds),
-        }
-    }
-
-    fn powered(&self) -> Result<(), SimError> {
-        if self.off { Err(SimError::PowerCut) } else { Ok(()) }
-    }
-
-    /// Counts one operation against the planned cut; `Some` if this one is torn.
-    fn tear(&mut self) -> Option<Tear> {
-        let (left, tear) = self.cut?;
-        if left > 0 {
-            self.cut = Some((left - 1, tear));
-            return None;
-        }
-        self.cut = None;
-        self.off = true;
-        Some(tear)
-    }
-
-    fn program(&mut self, at: usize, new: &[u8], erase: usize) -> Result<(), SimError> {
-        self.powered()?;
-        self.bounds(at, new.len(), 4)?;
-        let old = &self.bytes[at..at + new.len()];
-        if old.iter().zip(new).any(|(old, new)| !old & new != 0) {
-            return Err(SimError::NotErased);
-        }
-        if let Some(programmed) = &self.programmed {
-            let units = at / UNIT_BYTES..(at + new.len()).div_ceil(UNIT_BYTES);
-            if programmed[units].contains(&true) {
-                return Err(SimError::ProgrammedTwice);
-            }
-        }
-        let block = at / erase;
-        let tear = self.tear();
-        if self.broken[block] && tear.is_none() {
-            return Err(SimError::Broken);
-        }
-        match tear {
-            Some(Tear::Before) => return Err(SimError::PowerCut),
-            None | Some(Tear::After) => self.bytes[at..at + new.len()].copy_from_slice(new),
-            Some(Tear::Half(seed)) => {
-                let mut random = Random::new(seed);
-                for (unit, new) in self.bytes[at..at + new.len()].chunks_mut(4).zip(new.chunks(4)) {
-                    let eighths = [0, 0, 1, 4, 7, 8, 8][random.below(7)];
-                    for (old, new) in unit.iter_mut().zip(new) {
-                        // Only bits that were changing may have changed.
-                        *old &= *new | !random.mask(eighths);
-                    }
-                }
-            }
-        }
-        if let Some(programmed) = &mut self.programmed {
-            let units = at / UNIT_BYTES..(at + new.len()).div_ceil(UNIT_BYTES);
-            let bytes = self.bytes[units.start * UNIT_BYTES..units.end * UNIT_BYTES].chunks(UNIT_BYTES);
-            programmed[units].iter_mut().zip(bytes).for_each(|(flag, unit)| *flag = !is_blank(unit));
-        }
-        self.programs[block] += 1;
-        self.counters.programs += 1;
-        self.counters.bytes_programmed += new.len() as u64;
-        if tear.is_some() { Err(SimError::PowerCut) } else { Ok(()) }
-    }
-
-    fn erase_block(&mut self, block: usize, erase: usize) -> Result<(), SimError> {
-        let tear = self.tear();
-        if self.broken[block] && tear.is_none() {
-            return Err(SimError::Broken);
-        }
-        let range = block * erase..(block + 1) * erase;
-        match tear {
-            Some(Tear::Before) => return Err(SimError::PowerCut),
-            None | Some(Tear::After) => self.bytes[range.clone()].fill(0xff),
-            Some(Tear::Half(seed)) => {
-                let mut random = Random::new(seed);
-                // Some torn erases have hardly begun, some were nearly done.
-                let style = random.below(4);
-                for unit in self.bytes[range.clone()].chunks_mut(UNIT_BYTES) {
-                    match (style, random.below(16)) {
-                        (0, 1..) | (1, 8..) => {}
-                        (2, 1..) | (1, 1..4) => unit.fill(0xff),
-                        (_, choice) => {
-                            let eighths = (choice % 8) as u64;
-                            unit.iter_mut().for_each(|byte| *byte |= random.mask(eighths));
-                        }
-                    }
-                }
-            }
-        }
-        if let Some(programmed) = &mut self.programmed {
-            let units = range.start / UNIT_BYTES..range.end / UNIT_BYTES;
-            programmed[units].fill(tear.is_some_and(|t| t != Tear::After));
-        }
-        self.erases[block] += 1;
-        self.counters.erases += 1;
-        if tear.is_some() { Err(SimError::PowerCut) } else { Ok(()) }
-    }
-}
-
 impl<const ERASE: usize> ErrorType for SimFlash<ERASE> {
     type Error = SimError;
 }
@@ -406,9 +278,7 @@ impl<const ERASE: usize> ReadNorFlash for SimFlash<ERASE> {
         let mut device = self.device.borrow_mut();
         device.powered()?;
         device.bounds(offset as usize, bytes.len(), 1)?;
-        bytes.copy_from_slice(&device.bytes[offset as usize..offset as usize + bytes.len()]);
-        device.counters.reads += 1;
-        device.counters.bytes_read += bytes.len() as u64;
+        device.read(offset as usize, bytes);
         Ok(())
     }
 
@@ -512,5 +382,54 @@ mod tests {
         assert_eq!(run(flash.write(0, &[0; 4])), Err(SimError::Broken));
         assert_eq!(run(flash.erase(0, 1024)), Err(SimError::Broken));
         run(flash.write(1024, &[0; 4])).unwrap();
+    }
+
+    #[test]
+    fn faults_of_a_block_come_one_by_one_and_stay() {
+        let mut flash = Flash::new(3);
+        flash.set_fault(0, Some(Fault::Erase));
+        flash.set_fault(1, Some(Fault::Program { after: 2, part: Some(7) }));
+        run(flash.write(0, &[0; 4])).unwrap();
+        assert_eq!(run(flash.erase(0, 1024)), Err(SimError::Broken));
+        assert_eq!(flash.peek(0, 4), [0; 4]);
+        run(flash.write(1024, &[0; 4])).unwrap();
+        run(flash.write(1028, &[0; 4])).unwrap();
+        flash.power_on();
+        let mut flash = flash.fork();
+        assert_eq!(run(flash.write(1032, &[0x0f; 32])), Err(SimError::Broken));
+        assert!(flash.peek(1032, 32).iter().all(|byte| byte & 0x0f == 0x0f));
+        run(flash.erase(1024, 2048)).unwrap();
+        flash.set_fault(1, None);
+        run(flash.write(1024, &[0; 4])).unwrap();
+    }
+
+    #[test]
+    fn stuck_bits_refuse_what_they_cannot_hold() {
+        let mut flash = Flash::new(1);
+        flash.stick(5, 0x01, 0x00);
+        assert_eq!(run(flash.write(0, &[0xff; 8])), Err(SimError::NotErased));
+        run(flash.write(0, &[0xfe; 8])).unwrap();
+        assert_eq!(run(flash.erase(0, 1024)), Err(SimError::Broken));
+        let mut seen = [0; 2];
+        run(flash.read(4, &mut seen)).unwrap();
+        assert_eq!(seen, [0xff, 0xfe]);
+        flash.stick(5, 0, 0);
+        run(flash.erase(0, 1024)).unwrap();
+        flash.stick(9, 0x80, 0x80);
+        assert_eq!(run(flash.write(8, &[0; 4])), Err(SimError::Broken));
+        assert_eq!(flash.peek(8, 4), [0, 0x80, 0, 0]);
+    }
+
+    #[test]
+    fn a_misread_passes_and_decay_stays() {
+        let mut flash = Flash::new(1);
+        flash.misread(3, 0x80, 1);
+        let mut seen = [0; 4];
+        run(flash.read(0, &mut seen)).unwrap();
+        assert_eq!(seen, [0xff, 0xff, 0xff, 0x7f]);
+        run(flash.read(0, &mut seen)).unwrap();
+        assert_eq!(seen, [0xff; 4]);
+        flash.decay(0, 64, 1, 3);
+        assert_eq!(flash.peek(0, 64).iter().map(|byte| byte.count_zeros()).sum::<u32>(), 1);
     }
 }
