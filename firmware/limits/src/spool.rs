@@ -39,6 +39,8 @@ pub const REPORTS_BYTES_RESERVED: usize = 512 * 1_024;
 /// power cuts leave half-written), one for the head, one so that the emptiest block is always worth cleaning, one
 /// that may fail.
 pub const BLOCKS_COUNT_RESERVED: usize = 5;
+/// Notices about the flash that wait for the owner of the queue. They are rare; one is kept for "there was more".
+pub const NOTICES_COUNT_MAX: usize = 16;
 /// Reads of message content that keep their place (the block and record where the last one ended).
 pub const CURSORS_COUNT: usize = 32;
 

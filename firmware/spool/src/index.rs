@@ -11,6 +11,7 @@ use limits::spool::{
     REPORTS_COUNT_RESERVED,
 };
 
+use crate::health::{Health, Notices};
 use crate::record::{CONTENT, ENVELOPE_BYTES_MAX, RECIPE, STATE, state_bytes_max};
 use crate::types::{Admission, Brief, Class, MessageState, SpoolFull, Usage};
 
@@ -192,6 +193,8 @@ pub(crate) struct Index {
     stored: u32,
     /// Figures about blocks as of the last time they were asked for.
     pub usage: Usage,
+    pub health: Health,
+    pub notices: Notices,
 }
 
 impl Index {
@@ -215,6 +218,8 @@ impl Index {
             incoming: 0,
             stored: 0,
             usage: Usage::default(),
+            health: Health::default(),
+            notices: Notices::new(),
         }
     }
 

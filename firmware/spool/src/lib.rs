@@ -143,6 +143,7 @@
 extern crate alloc;
 
 mod clean;
+mod health;
 mod index;
 mod mount;
 mod read;
@@ -150,6 +151,7 @@ mod record;
 mod store;
 mod types;
 
+pub use health::{Health, Notice, Notices, Scrub, WEAR_BINS};
 pub use store::Incoming;
 pub use types::*;
 
