@@ -1,13 +1,16 @@
-//! The vocabulary that a letter's way is told in: mailboxes, queue ids, dispositions, enhanced status codes.
+//! The vocabulary that a letter's way is told in: mailboxes, queue ids, enhanced status codes, and what
+//! senders ask of reports.
 #![no_std]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
 
 pub mod date;
+pub mod dsn;
 pub mod mailbox;
 
 pub use date::{Civil, LogDate, MailDate};
+pub use dsn::{EnvelopeId, Notify, OriginalRecipient, RecipientParameters, Return, SenderParameters};
 pub use mailbox::{AddressError, Mailbox, MailboxRef, PathRef, ReversePath, check_domain};
 
 use core::fmt;

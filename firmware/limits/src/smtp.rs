@@ -16,6 +16,10 @@ pub const LOCAL_PART_BYTES_MAX: usize = 64;
 pub const DOMAIN_BYTES_MAX: usize = 255;
 /// Octets of a mailbox: local part, `@`, domain.
 pub const MAILBOX_BYTES_MAX: usize = LOCAL_PART_BYTES_MAX + 1 + DOMAIN_BYTES_MAX;
+/// Octets of an ENVID as written (RFC 3461 §4.4).
+pub const ENVID_BYTES_MAX: usize = 100;
+/// Octets of an ORCPT as written, type and semicolon included (RFC 3461 §4.2).
+pub const ORCPT_BYTES_MAX: usize = 500;
 /// Recipients of one message. RFC 5321 §4.5.3.1.8 demands at least 100; Exchange uses 200 to 5,000.
 pub const RECIPIENTS_MAX: usize = 1_000;
 /// Octets that all recipients of one transaction may take together while it is open; then `452 4.5.3`.

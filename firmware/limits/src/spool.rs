@@ -1,7 +1,7 @@
 //! The queue.
 
 use crate::flash::{BLOCK_BYTES, BLOCK_HEADER_BYTES, RECORD_ALIGN_BYTES};
-use crate::smtp::{DOMAIN_BYTES_MAX, MAILBOX_BYTES_MAX, RECIPIENTS_MAX};
+use crate::smtp::{DOMAIN_BYTES_MAX, ENVID_BYTES_MAX, MAILBOX_BYTES_MAX, ORCPT_BYTES_MAX, RECIPIENTS_MAX};
 
 /// Messages that the queue holds at most; the index in RAM is sized for it.
 pub const MESSAGES_COUNT_MAX: usize = 4_096;
@@ -61,3 +61,6 @@ crate::const_assert!(
 crate::const_assert!(RECIPIENTS_MAX < u16::MAX as usize);
 crate::const_assert!(RECORDS_COUNT_MAX >= 4 * MESSAGES_COUNT_MAX + 2 * 3_968);
 crate::const_assert!(MESSAGES_COUNT_MAX + INCOMING_COUNT_MAX < u16::MAX as usize);
+// Version and one octet stand before the value.
+crate::const_assert!(ENVID_BYTES_MAX + 2 <= SENDER_EXTRA_BYTES_MAX);
+crate::const_assert!(ORCPT_BYTES_MAX + 2 <= RECIPIENT_EXTRA_BYTES_MAX);

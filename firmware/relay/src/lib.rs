@@ -40,6 +40,7 @@ pub mod intake;
 mod key_records;
 mod machine;
 pub mod operator;
+mod report;
 mod schedule;
 pub mod supervisor;
 mod time;
