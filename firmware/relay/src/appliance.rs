@@ -16,7 +16,7 @@ use limits::relay::CLOCK_EARLIEST_S;
 use platform::Mutex;
 use platform::nor_flash::NorFlash;
 use platform::{Entropy, Instant, Power, Resolver, Timer, TpmTransport, WallClock};
-use settings::{Clock, Loaded, Settings};
+use settings::{Clock, Loaded, Routes, Settings};
 use spool::{Brief, MessageState, Spool, SpoolError};
 
 /// The machine that an appliance runs on, as a bundle of types.
@@ -95,6 +95,8 @@ pub struct Appliance<'f, P: Platform> {
     /// Whether the TPM answered when it was last used.
     pub(crate) tpm_ready: Cell<bool>,
     pub(crate) settings: RefCell<Settings>,
+    /// Which domains do not go to the default next hop. Changed row by row through the store.
+    pub(crate) routes: RefCell<Routes>,
     pub(crate) settings_store: Mutex<StoreOf<'f, P>>,
     /// Whether nobody has ever saved settings on this appliance.
     pub(crate) factory_fresh: Cell<bool>,
@@ -125,7 +127,7 @@ impl<'f, P: Platform> Appliance<'f, P> {
         log.record(stamp(), &Event::Boot { version, cause });
 
         let unusable = FlashUnusable { store: Store::Settings };
-        let (store, settings, loaded) =
+        let (mut store, settings, loaded) =
             settings::Store::open(Partition::new(flash, SETTINGS_BLOCKS)).await.map_err(|_| unusable)?;
         let reset = match loaded {
             Loaded::Stored | Loaded::Fresh => None,
@@ -134,6 +136,12 @@ impl<'f, P: Platform> Appliance<'f, P> {
         };
         if let Some(reason) = reset {
             log.record(stamp(), &Event::SettingsReset { reason: reason.as_str().into() });
+        }
+
+        let (routes, unreadable) = store.routes().await;
+        if unreadable > 0 {
+            let what = "some routes cannot be read from flash; see `show routes`".into();
+            log.record(stamp(), &Event::Error { area: "settings".into(), what });
         }
 
         let begun = timer.now();
@@ -187,6 +195,7 @@ impl<'f, P: Platform> Appliance<'f, P> {
             keys: Mutex::new(keys),
             tpm_ready: Cell::new(report.tpm.is_none()),
             settings: RefCell::new(settings),
+            routes: RefCell::new(routes),
             settings_store: Mutex::new(store),
             factory_fresh: Cell::new(loaded == Loaded::Fresh),
             clock_set: Cell::new(false),
@@ -211,6 +220,11 @@ impl<'f, P: Platform> Appliance<'f, P> {
     /// borrow across an await.
     pub fn settings(&self) -> Ref<'_, Settings> {
         self.settings.borrow()
+    }
+
+    /// The routes in force. Do not hold the borrow across an await.
+    pub fn routes(&self) -> Ref<'_, Routes> {
+        self.routes.borrow()
     }
 
     /// Tells that the network is up with this address, and lets mail that waited for it go.

@@ -2,6 +2,7 @@
 
 use crate::types::{IpNetwork, Network};
 use core::fmt;
+use envelope::AddressError;
 use events::text::Escaped;
 use limits::settings::{
     DNS_SERVERS_COUNT_MAX, LABEL_BYTES_MAX, OWN_PREFIX_V4_MAX, RELAY_NETWORKS_COUNT_MAX, RELAY_PREFIX_V4_MIN,
@@ -38,6 +39,8 @@ pub enum Fault<'a> {
     TooManyWords(&'a str),
     /// Not a host name.
     HostName(&'a str),
+    /// Not a mail domain.
+    Domain(&'a str),
     /// A host name without a domain.
     NoDomain(&'a str),
     /// A label of a host name is too long.
@@ -81,6 +84,15 @@ pub enum Fault<'a> {
         /// The words, separated by commas.
         choices: &'static str,
     },
+    /// Not a number.
+    Number(&'a str),
+    /// Not a mailbox.
+    Mailbox {
+        /// As typed.
+        text: &'a str,
+        /// What is wrong with it.
+        why: AddressError,
+    },
     /// Not a size.
     Size(&'a str),
     /// Not a duration.
@@ -119,6 +131,9 @@ impl fmt::Display for Fault<'_> {
                 "{} is not a host name; labels of letters, digits and inner hyphens, as in `gw1.example.org`",
                 Quoted(text)
             ),
+            Self::Domain(text) => {
+                write!(f, "{} is not a domain, as in `example.org`", Quoted(text))
+            }
             Self::NoDomain(text) => {
                 write!(f, "{} has no domain; write it in full, as in `gw1.example.org`", Quoted(text))
             }
@@ -184,6 +199,10 @@ impl fmt::Display for Fault<'_> {
                 write!(f, "{} is not a port; a number from 1 to 65535, usually 25", Quoted(text))
             }
             Self::Choice { text, choices } => write!(f, "{} is not one of: {choices}", Quoted(text)),
+            Self::Number(text) => write!(f, "{} is not a number; digits only", Quoted(text)),
+            Self::Mailbox { text, why } => {
+                write!(f, "{} is not an address ({why}); as in `postmaster@example.org`", Quoted(text))
+            }
             Self::Size(text) => {
                 write!(f, "{} is not a size; octets, or with K or M, as in `25M`", Quoted(text))
             }

@@ -15,21 +15,40 @@
 //! enum is preceded by the number of its variant). It is stored whole under one key, so a power cut leaves the old
 //! configuration or the new one. What cannot be read is [`Unusable`]: the factory defaults take its place, and the
 //! reason is reported; it is never a brick, and never an open relay.
+//!
+//! # Routes
+//! [`Routes`] is a table of its own, because it may be long (up to 512 rows) and is changed row by row: `route add` and
+//! `route remove` are in force and on flash when they return, without `save`. It is kept in pages of up to 16 routes,
+//! one value each; a change writes the one page that it concerns, so it is stored whole or not at all, and a route
+//! that replaces another is in the page of that one. A page: one octet 1 (its format); then each route: one octet of
+//! flags (bit 0: inside), domain and next hop as text, each after its length (two octets, little end first). A page that
+//! cannot be read is skipped and counted, and mail of its domains takes the default next hop: the operator is told.
+//!
+//! # Operating time
+//! The store also keeps how long the appliance has been running with its queue (eight octets, little end first), so that
+//! the age of mail does not depend on a clock that may be wrong.
 #![no_std]
 #![forbid(unsafe_code)]
 
+extern crate alloc;
+
+mod domain;
 mod fault;
 mod parse;
+mod routes;
 mod store;
 mod stored;
 mod text;
 mod types;
 
 pub use fault::{Fault, Problem};
+pub use routes::{Route, RouteError, Routes};
 pub use store::{Loaded, SaveError, Store};
 pub use stored::{Unusable, VERSION, decode, encode};
 pub use text::{NAMES, SetLine, Value};
-pub use types::{Clock, HostName, IpNetwork, Network, NextHop, NextHopHost, Settings, WithoutIdentity};
+pub use types::{
+    Clock, HostName, IpNetwork, MailAddress, Network, NextHop, NextHopHost, Settings, WithoutIdentity,
+};
 
 /// Parses a host name, for callers that build settings without text.
 ///

@@ -1,8 +1,9 @@
 //! From text to values, each checked on its own.
 
 use crate::fault::Fault;
-use crate::types::{HostName, IpNetwork, Network, NextHop, NextHopHost, masked_v4, masked_v6};
+use crate::types::{HostName, IpNetwork, MailAddress, Network, NextHop, NextHopHost, masked_v4, masked_v6};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use envelope::{AddressError, MailboxRef};
 use heapless::String;
 use limits::net::SMTP_PORT;
 use limits::settings::{
@@ -189,6 +190,22 @@ fn with_unit(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     let factor =
         if unit.is_empty() { 1 } else { units.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit))?.1 };
     number(digits)?.checked_mul(factor)
+}
+
+/// A number without a unit.
+pub fn count(text: &str) -> Result<u64, Fault<'_>> {
+    number(text).ok_or(Fault::Number(text))
+}
+
+/// A mailbox with a domain.
+pub fn mail_address(text: &str) -> Result<MailAddress, Fault<'_>> {
+    let mailbox = MailboxRef::parse(text).map_err(|why| Fault::Mailbox { text, why })?;
+    if mailbox.domain().starts_with('[') {
+        return Err(Fault::Mailbox { text, why: AddressError::Domain });
+    }
+    String::try_from(text)
+        .map(MailAddress)
+        .map_err(|_| Fault::Mailbox { text, why: AddressError::DomainTooLong })
 }
 
 /// Octets; `K` and `M` are powers of 1,024, as in every mail server's settings.

@@ -1,15 +1,22 @@
 //! Where the configuration is kept.
 
 use crate::fault::Problem;
+use crate::routes::{Change, Route, RouteError, Routes};
 use crate::stored::{Unusable, decode, encode};
 use crate::types::Settings;
+use core::cell::RefCell;
 use core::fmt;
 use flash_log::{KvError, KvStore};
-use limits::settings::ENCODED_BYTES_MAX;
+use limits::flash::KV_VALUE_BYTES_MAX;
+use limits::settings::{ENCODED_BYTES_MAX, ROUTE_PAGES_COUNT_MAX};
 use platform::nor_flash::NorFlash;
 
 /// The key of the configuration. Never used for anything else, whatever its format.
 const KEY: u32 = 1;
+/// The key of the operating time.
+const OPERATING_TIME_KEY: u32 = 2;
+/// The key of the first page of routes; the others follow.
+const ROUTES_KEY: u32 = 0x100;
 
 /// What was found at start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +89,71 @@ impl<F: NorFlash> Store<F> {
     pub async fn save(&mut self, settings: &Settings) -> Result<(), SaveError> {
         settings.check().map_err(SaveError::Problem)?;
         self.kv.set(KEY, &encode(settings)).await.map_err(SaveError::Storage)
+    }
+
+    /// Reads the table of routes: once, at the start. A page that cannot be read is skipped; the second value says how many
+    /// were.
+    pub async fn routes(&mut self) -> (Routes, u32) {
+        let mut routes = Routes::default();
+        let mut unreadable = 0;
+        let mut buffer = alloc::vec![0; KV_VALUE_BYTES_MAX];
+        for page in 0..ROUTE_PAGES_COUNT_MAX as u8 {
+            let whole = match self.kv.get(ROUTES_KEY + u32::from(page), &mut buffer).await {
+                Ok(None) => true,
+                Ok(Some(length)) => routes.load(page, buffer.get(..length).unwrap_or_default()),
+                Err(_) => false,
+            };
+            unreadable += u32::from(!whole);
+        }
+        (routes, unreadable)
+    }
+
+    /// Adds `route` to the table, in place of one for the same domain. Returns after it has been read back; if the
+    /// future is dropped or the power fails half-way, the table is stored with it or without it, nothing between.
+    /// `routes` is the table that [`Store::routes`] gave; it is not borrowed while the flash is waited for.
+    ///
+    /// # Errors
+    /// [`RouteError::Full`], [`RouteError::Storage`]; the table is as it was.
+    pub async fn add_route(&mut self, routes: &RefCell<Routes>, route: Route) -> Result<(), RouteError> {
+        let change = routes.borrow().adding(route)?;
+        self.change_routes(routes, change).await
+    }
+
+    /// Removes the route of exactly `domain`. As [`Store::add_route`].
+    ///
+    /// # Errors
+    /// [`RouteError::NoSuchRoute`], [`RouteError::Storage`]; the table is as it was.
+    pub async fn remove_route(&mut self, routes: &RefCell<Routes>, domain: &str) -> Result<(), RouteError> {
+        let change = routes.borrow().removing(domain)?;
+        self.change_routes(routes, change).await
+    }
+
+    async fn change_routes(&mut self, routes: &RefCell<Routes>, change: Change) -> Result<(), RouteError> {
+        let key = ROUTES_KEY + u32::from(change.page);
+        self.kv.set(key, &change.bytes).await.map_err(RouteError::Storage)?;
+        routes.borrow_mut().apply(change);
+        Ok(())
+    }
+
+    /// The operating time that was stored last, in seconds; 0 if none was.
+    ///
+    /// # Errors
+    /// [`KvError::Damaged`] and [`KvError::Flash`]: what the queue knows must do.
+    pub async fn operating_time(&mut self) -> Result<u64, KvError> {
+        let mut octets = [0; 8];
+        match self.kv.get(OPERATING_TIME_KEY, &mut octets).await? {
+            Some(8) => Ok(u64::from_le_bytes(octets)),
+            Some(_) => Err(KvError::Damaged),
+            None => Ok(0),
+        }
+    }
+
+    /// Stores the operating time. A record of 64 octets: at one every 10 minutes the two blocks are erased once a month.
+    ///
+    /// # Errors
+    /// [`KvError::Flash`]; the value that was stored before is still there.
+    pub async fn set_operating_time(&mut self, seconds: u64) -> Result<(), KvError> {
+        self.kv.set(OPERATING_TIME_KEY, &seconds.to_le_bytes()).await
     }
 
     /// Forgets everything, by erasing the partition: the next start finds factory defaults.

@@ -2,7 +2,9 @@
 
 use crate::fault::{Fault, Problem};
 use crate::parse;
-use crate::types::{Clock, HostName, IpNetwork, Network, NextHop, NextHopHost, Settings, WithoutIdentity};
+use crate::types::{
+    Clock, HostName, IpNetwork, MailAddress, Network, NextHop, NextHopHost, Settings, WithoutIdentity,
+};
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr};
 use heapless::Vec;
@@ -16,15 +18,29 @@ pub const NAMES: &[(&str, &str)] = &[
     ("dns-servers", "with a static network: up to 3 addresses, or none"),
     ("relay-networks", "clients that may send, ADDRESS/BITS, or none"),
     ("next-hop", "server for all mail, HOST[:PORT], or none"),
+    ("null-sender-next-hop", "server for reports and auto-replies, or none"),
+    ("postmaster", "gets what can be returned to nobody, or none"),
     ("without-identity", "mail of senders without identity: hold or pass"),
     ("message-size-max", "largest message, as in 25M (64K to 48M)"),
     ("retry-first", "time to the first retry, doubles (5s to retry-max)"),
     ("retry-max", "longest time between retries (5s to 1d)"),
     ("message-lifetime", "undelivered mail fails after this (5m to 30d)"),
+    ("delay-warning", "tell the sender of late mail after this, or off"),
+    ("commissioning", "on: failed mail is held, no sender is told; or off"),
+    ("destination-connections", "most at a time to one destination (1 to 16)"),
+    ("destination-rate", "most messages a minute to one, or unlimited"),
+    ("client-share", "percent of the queue for one client (10 to 100)"),
+    ("destination-share", "percent of the queue for one destination"),
     ("clock", "rtc to trust the built-in clock, or manual"),
 ];
 
 impl fmt::Display for HostName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl fmt::Display for MailAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
     }
@@ -130,6 +146,8 @@ impl fmt::Display for Value<'_> {
             "dns-servers" => List(&settings.dns_servers).fmt(f),
             "relay-networks" => List(&settings.relay_networks).fmt(f),
             "next-hop" => OrNone(&settings.next_hop).fmt(f),
+            "null-sender-next-hop" => OrNone(&settings.null_sender_next_hop).fmt(f),
+            "postmaster" => OrNone(&settings.postmaster).fmt(f),
             "without-identity" => f.write_str(match settings.without_identity {
                 WithoutIdentity::Hold => "hold",
                 WithoutIdentity::Pass => "pass",
@@ -138,6 +156,14 @@ impl fmt::Display for Value<'_> {
             "retry-first" => Duration(settings.retry_first_s).fmt(f),
             "retry-max" => Duration(settings.retry_max_s).fmt(f),
             "message-lifetime" => Duration(settings.message_lifetime_s).fmt(f),
+            "delay-warning" if settings.delay_warning_s == 0 => f.write_str("off"),
+            "delay-warning" => Duration(settings.delay_warning_s).fmt(f),
+            "commissioning" => f.write_str(if settings.commissioning { "on" } else { "off" }),
+            "destination-connections" => settings.destination_connections.fmt(f),
+            "destination-rate" if settings.destination_rate == 0 => f.write_str("unlimited"),
+            "destination-rate" => settings.destination_rate.fmt(f),
+            "client-share" => settings.client_share.fmt(f),
+            "destination-share" => settings.destination_share.fmt(f),
             "clock" => f.write_str(match settings.clock {
                 Clock::Rtc => "rtc",
                 Clock::Manual => "manual",
@@ -220,6 +246,23 @@ fn in_range<'a>(
     u32::try_from(number).ok().filter(|number| range.contains(number)).ok_or(Fault::Range { text, min, max })
 }
 
+/// A number of one octet that lies in the range.
+fn small<'a>(
+    text: &'a str,
+    range: core::ops::RangeInclusive<u32>,
+    [min, max]: [&'static str; 2],
+) -> Result<u8, Fault<'a>> {
+    let number = in_range(text, parse::count(text)?, range, [min, max])?;
+    u8::try_from(number).map_err(|_| Fault::Range { text, min, max })
+}
+
+/// A share of the queue in percent, with or without its sign.
+fn share(value: &str) -> Result<u8, Fault<'_>> {
+    let text = parse::one_word(value, "80")?;
+    let range = u32::from(limits::settings::SHARE_PERCENT_MIN)..=100;
+    small(text.strip_suffix('%').unwrap_or(text), range, ["10", "100"])
+}
+
 impl Settings {
     /// Changes one setting from its text. Lists also take `add VALUES` and `remove VALUES`; `none` empties a value that
     /// may be empty.
@@ -256,6 +299,14 @@ impl Settings {
                 let word = parse::one_word(value, "mx.example.org:25")?;
                 self.next_hop = if word == "none" { None } else { Some(parse::next_hop(word)?) };
             }
+            "null-sender-next-hop" => {
+                let word = parse::one_word(value, "mx.example.org:25")?;
+                self.null_sender_next_hop = if word == "none" { None } else { Some(parse::next_hop(word)?) };
+            }
+            "postmaster" => {
+                let word = parse::one_word(value, "postmaster@example.org")?;
+                self.postmaster = if word == "none" { None } else { Some(parse::mail_address(word)?) };
+            }
             "without-identity" => {
                 self.without_identity = match parse::one_word(value, "hold")? {
                     "hold" => WithoutIdentity::Hold,
@@ -283,6 +334,38 @@ impl Settings {
                 let range = bounds::MESSAGE_LIFETIME_S_MIN..=bounds::MESSAGE_LIFETIME_S_MAX;
                 self.message_lifetime_s = in_range(text, parse::duration(text)?, range, ["5m", "30d"])?;
             }
+            "delay-warning" => {
+                let text = parse::one_word(value, "4h")?;
+                let range = bounds::DELAY_WARNING_S_MIN..=bounds::MESSAGE_LIFETIME_S_MAX;
+                self.delay_warning_s = if matches!(text, "off" | "0") {
+                    0
+                } else {
+                    in_range(text, parse::duration(text)?, range, ["5m", "30d, or off"])?
+                };
+            }
+            "commissioning" => {
+                self.commissioning = match parse::one_word(value, "off")? {
+                    "on" => true,
+                    "off" => false,
+                    text => return Err(Fault::Choice { text, choices: "on, off" }),
+                };
+            }
+            "destination-connections" => {
+                let text = parse::one_word(value, "8")?;
+                let most = u32::from(bounds::DESTINATION_CONNECTIONS_MAX);
+                self.destination_connections = small(text, 1..=most, ["1", "16"])?;
+            }
+            "destination-rate" => {
+                let text = parse::one_word(value, "60")?;
+                let range = 1..=bounds::DESTINATION_RATE_MAX;
+                self.destination_rate = if matches!(text, "unlimited" | "0") {
+                    0
+                } else {
+                    in_range(text, parse::count(text)?, range, ["1", "60000, or unlimited"])?
+                };
+            }
+            "client-share" => self.client_share = share(value)?,
+            "destination-share" => self.destination_share = share(value)?,
             "clock" => {
                 self.clock = match parse::one_word(value, "rtc")? {
                     "rtc" => Clock::Rtc,
@@ -317,25 +400,19 @@ impl Settings {
     /// # Errors
     /// The first thing that does not fit.
     pub fn check(&self) -> Result<(), Problem> {
-        let carries_mail = self.next_hop.is_some() || !self.relay_networks.is_empty();
+        let carries_mail =
+            self.next_hop.is_some() || self.null_sender_next_hop.is_some() || !self.relay_networks.is_empty();
         if self.hostname.is_none() && carries_mail {
             return Err(Problem::NoHostname);
         }
         if self.network == Network::Dhcp && !self.dns_servers.is_empty() {
             return Err(Problem::DnsServersWithDhcp);
         }
-        let hop_is_ipv6 =
-            matches!(&self.next_hop, Some(NextHop { host: NextHopHost::Address(IpAddr::V6(_)), .. }));
-        if hop_is_ipv6 || self.dns_servers.iter().any(IpAddr::is_ipv6) {
+        if self.dns_servers.iter().any(IpAddr::is_ipv6) {
             return Err(Problem::NoIpv6);
         }
-        if let (Network::Static { .. }, Some(next_hop)) = (self.network, &self.next_hop) {
-            self.check_static_route(next_hop)?;
-        }
-        if let Some(NextHop { host: NextHopHost::Name(name), port: SMTP_PORT }) = &self.next_hop
-            && self.hostname.as_ref() == Some(name)
-        {
-            return Err(Problem::NextHopIsSelf);
+        for next_hop in self.next_hop.iter().chain(&self.null_sender_next_hop) {
+            self.check_next_hop(next_hop)?;
         }
         if self.retry_first_s > self.retry_max_s {
             return Err(Problem::RetryOrder);
@@ -346,8 +423,19 @@ impl Settings {
         Ok(())
     }
 
-    /// With a static address: can the next hop be found and reached at all?
-    fn check_static_route(&self, next_hop: &NextHop) -> Result<(), Problem> {
+    /// Checks whether `next_hop` can be found and reached with the other settings as they are, and is not this
+    /// appliance: asked for the next hops of the settings and for those of routes.
+    ///
+    /// # Errors
+    /// The first thing that does not fit.
+    pub fn check_next_hop(&self, next_hop: &NextHop) -> Result<(), Problem> {
+        match &next_hop.host {
+            NextHopHost::Address(IpAddr::V6(_)) => return Err(Problem::NoIpv6),
+            NextHopHost::Name(name) if next_hop.port == SMTP_PORT && self.hostname.as_ref() == Some(name) => {
+                return Err(Problem::NextHopIsSelf);
+            }
+            _ => {}
+        }
         let Network::Static { address, prefix, gateway } = self.network else { return Ok(()) };
         match &next_hop.host {
             NextHopHost::Name(_) if self.dns_servers.is_empty() => Err(Problem::NoDnsServer),

@@ -3,9 +3,11 @@
 use core::net::{IpAddr, Ipv4Addr};
 use heapless::{String, Vec};
 use limits::settings::{
-    DNS_SERVERS_COUNT_MAX, HOST_NAME_BYTES_MAX, MESSAGE_LIFETIME_S_DEFAULT, RELAY_NETWORKS_COUNT_MAX,
-    RETRY_FIRST_S_DEFAULT, RETRY_MAX_S_DEFAULT,
+    DELAY_WARNING_S_DEFAULT, DESTINATION_CONNECTIONS_DEFAULT, DNS_SERVERS_COUNT_MAX, HOST_NAME_BYTES_MAX,
+    MESSAGE_LIFETIME_S_DEFAULT, RELAY_NETWORKS_COUNT_MAX, RETRY_FIRST_S_DEFAULT, RETRY_MAX_S_DEFAULT,
+    SHARE_PERCENT_DEFAULT,
 };
+use limits::smtp::MAILBOX_BYTES_MAX;
 use serde::{Deserialize, Serialize};
 
 /// A host name: letters, digits, hyphens and dots, in lower case, without the final dot.
@@ -14,6 +16,18 @@ pub struct HostName(pub(crate) String<HOST_NAME_BYTES_MAX>);
 
 impl HostName {
     /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A mailbox, `user@domain`, as it was typed: valid in RFC 5321's sense.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MailAddress(pub(crate) String<MAILBOX_BYTES_MAX>);
+
+impl MailAddress {
+    /// The address.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -45,7 +59,7 @@ pub enum Network {
 
 /// Where the next hop is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(clippy::large_enum_variant, reason = "there is one next hop, and it needs no heap")]
+#[expect(clippy::large_enum_variant, reason = "there are two in the settings, and they need no heap")]
 pub enum NextHopHost {
     /// To be resolved (A, AAAA; no MX).
     Name(HostName),
@@ -93,8 +107,13 @@ pub struct Settings {
     pub dns_servers: Vec<IpAddr, DNS_SERVERS_COUNT_MAX>,
     /// Clients that may relay; empty: nobody.
     pub relay_networks: Vec<IpNetwork, RELAY_NETWORKS_COUNT_MAX>,
-    /// Where mail goes; without it mail is accepted from the relay networks and deferred.
+    /// Where mail goes that no route sends elsewhere; without it such mail is accepted and waits.
     pub next_hop: Option<NextHop>,
+    /// Where mail with the null sender goes, whatever the routes say: a connector of Exchange Online that knows its
+    /// clients by their address refuses it. `None`: as other mail.
+    pub null_sender_next_hop: Option<NextHop>,
+    /// Who gets what can be returned to nobody. `None`: such mail is held.
+    pub postmaster: Option<MailAddress>,
     /// Mail whose sender has no identity.
     pub without_identity: WithoutIdentity,
     /// Largest message, octets as received.
@@ -103,8 +122,20 @@ pub struct Settings {
     pub retry_first_s: u32,
     /// Most seconds between two attempts.
     pub retry_max_s: u32,
-    /// Seconds after which undelivered mail fails.
+    /// Seconds of operation after which undelivered mail fails.
     pub message_lifetime_s: u32,
+    /// Seconds of operation after which the sender is told once that a message is late; 0: never.
+    pub delay_warning_s: u32,
+    /// Commissioning: what fails for good is held and shown, and no sender is told anything.
+    pub commissioning: bool,
+    /// Most connections to one destination at a time, at least 1.
+    pub destination_connections: u8,
+    /// Most messages a minute to one destination; 0: as many as it takes.
+    pub destination_rate: u32,
+    /// Percent of the queue that the mail of one client may fill.
+    pub client_share: u8,
+    /// Percent of the queue that the mail for one destination may fill, where there are several.
+    pub destination_share: u8,
     /// Trust in the battery-backed clock.
     pub clock: Clock,
 }
@@ -119,11 +150,19 @@ impl Default for Settings {
             dns_servers: Vec::new(),
             relay_networks: Vec::new(),
             next_hop: None,
+            null_sender_next_hop: None,
+            postmaster: None,
             without_identity: WithoutIdentity::Hold,
             message_bytes_max: limits::smtp::MESSAGE_BYTES_MAX_DEFAULT,
             retry_first_s: RETRY_FIRST_S_DEFAULT,
             retry_max_s: RETRY_MAX_S_DEFAULT,
             message_lifetime_s: MESSAGE_LIFETIME_S_DEFAULT,
+            delay_warning_s: DELAY_WARNING_S_DEFAULT,
+            commissioning: false,
+            destination_connections: DESTINATION_CONNECTIONS_DEFAULT,
+            destination_rate: 0,
+            client_share: SHARE_PERCENT_DEFAULT,
+            destination_share: SHARE_PERCENT_DEFAULT,
             clock: Clock::Rtc,
         }
     }

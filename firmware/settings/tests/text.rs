@@ -95,6 +95,9 @@ fn what_does_not_fit_together_is_found_before_it_is_saved() {
         (vec![base, "network 192.0.2.10/24 192.0.2.1", "next-hop 198.51.100.25"], None),
         (vec![base, fixed, "next-hop 192.0.2.10"], Some("this appliance itself")),
         (vec![base, "next-hop gw1.example.org"], Some("this appliance itself")),
+        (vec!["null-sender-next-hop 192.0.2.25"], Some("hostname is not set")),
+        (vec![base, "null-sender-next-hop gw1.example.org"], Some("this appliance itself")),
+        (vec![base, fixed, "null-sender-next-hop 198.51.100.25"], Some("has no gateway")),
         (vec![base, "retry-first 2h"], Some("longer than retry-max")),
         (vec![base, "retry-first 10m", "message-lifetime 5m"], Some("message-lifetime is shorter")),
     ] {
@@ -118,10 +121,17 @@ fn fullest() -> Settings {
     let label = "a".repeat(61);
     let host = format!("{label}.{label}.{label}.{label}.org");
     let mut settings = Settings::default();
-    for name in ["hostname", "banner-name", "next-hop"] {
+    for name in ["hostname", "banner-name"] {
         settings.set(name, &host).unwrap();
     }
-    settings.set("next-hop", &format!("{host}:65535")).unwrap();
+    for name in ["next-hop", "null-sender-next-hop"] {
+        settings.set(name, &format!("{host}:65535")).unwrap();
+    }
+    settings.set("postmaster", &format!("{}@{host}", "p".repeat(64))).unwrap();
+    for name in ["message-lifetime", "delay-warning"] {
+        settings.set(name, "30d").unwrap();
+    }
+    settings.set("destination-rate", "60000").unwrap();
     settings.set("dns-servers", "2001:db8:1111:2222:3333:4444:5555:1 2001:db8::2 2001:db8::3").unwrap();
     for at in 0..limits::settings::RELAY_NETWORKS_COUNT_MAX {
         let network = format!("add 2001:db8:1111:2222:3333:4444:5555:{:x}/128", 0xff00 + at);
@@ -149,9 +159,14 @@ fn the_stored_format_does_not_change_under_a_version() {
         "relay-networks 10.0.0.0/8",
         "next-hop [2001:db8::25]:2525",
         "without-identity pass",
+        "null-sender-next-hop mx.b",
+        "postmaster p@b",
+        "commissioning on",
+        "destination-rate 60",
     ]);
     let octets: &[u8] = b"\x01\x01\x03a.b\x00\x01\xc0\x00\x02\x0a\x18\x01\xc0\x00\x02\x01\x00\x01\x00\x0a\x00\x00\x00\x08\
-        \x01\x01\x01\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x25\xdd\x13\x01\x80\x80\xc0\x0c\x3c\x90\x1c\x80\xaf\x1a\x00";
+        \x01\x01\x01\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x25\xdd\x13\x01\
+        \x00\x04mx.b\x19\x01\x03p@b\x01\x80\x80\xc0\x0c\x3c\x90\x1c\x80\xaf\x1a\xc0\x70\x01\x08\x3c\x50\x50\x00";
     assert_eq!(encode(&settings), octets);
     assert_eq!(decode(octets), Ok(settings));
 }
