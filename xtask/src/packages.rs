@@ -29,6 +29,17 @@ pub const MACHINE: &[Package] = &[
 /// Peers and checkers from the real world.
 pub const PEERS: &[Package] = &[
     Package {
+        name: "nbdkit",
+        witness: "nbdkit",
+        purpose: "serves the data flash write by write, so that tests cut the power in any of them",
+    },
+    Package {
+        name: "nbdkit-plugin-python",
+        // The plugin's own path has the processor's name in it.
+        witness: "/usr/share/doc/nbdkit-plugin-python/copyright",
+        purpose: "what is served is a small Python program",
+    },
+    Package {
         name: "openssl",
         witness: "openssl",
         purpose: "the throw-away CA, and verification of signatures",

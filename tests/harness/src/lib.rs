@@ -2,6 +2,7 @@
 //!
 //! - [`process`]: child processes that never outlive their owner,
 //! - [`swtpm`]: a TPM 2.0 on this machine,
+//! - [`bank`]: the data flash served write by write, to hold one or to cut the power in it,
 //! - [`console`]: the serial console as a person uses it,
 //! - [`machine`]: the emulated machine with flash banks, TPM, network and console,
 //! - [`smtp_client`]: a client that sends whatever a test wants,
@@ -15,6 +16,7 @@
 //! Nothing here knows how the firmware is built; [`firmware_image`] says where `cargo xtask build` puts it.
 #![forbid(unsafe_code)]
 
+pub mod bank;
 pub mod ca;
 pub mod console;
 pub mod machine;

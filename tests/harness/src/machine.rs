@@ -18,6 +18,14 @@ pub const BANK_BYTES: u64 = 64 << 20;
 /// Address of this machine's loopback interface as the appliance sees it.
 pub const HOST_SEEN_BY_GUEST: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
 
+/// How long the first try waits for a greeting, and the later ones at most.
+///
+/// The emulator accepts a connection at once and knocks at the appliance behind it. If that has no address yet, it knocks
+/// again after six seconds: a new connection is faster.
+pub const FIRST_TRY: Duration = Duration::from_millis(150);
+/// See [`FIRST_TRY`].
+pub const LAST_TRY: Duration = Duration::from_secs(5);
+
 /// Where the serial console goes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Serial {
@@ -56,6 +64,8 @@ pub struct Options {
     pub firmware: PathBuf,
     /// Content of flash bank 1; made erased where it does not exist.
     pub data: PathBuf,
+    /// Where the content of flash bank 1 is served instead, see [`crate::bank`].
+    pub data_served: Option<PathBuf>,
     /// State folder of the TPM; without one the machine has no TPM.
     pub tpm: Option<PathBuf>,
     /// RAM in MiB.
@@ -79,6 +89,7 @@ impl Options {
         Self {
             firmware: firmware.to_path_buf(),
             data: data.to_path_buf(),
+            data_served: None,
             tpm: Some(tpm.to_path_buf()),
             memory_mib: 64,
             forwards: vec![Forward::to(25)],
@@ -189,13 +200,16 @@ impl Machine {
     pub fn wait_for_greeting(&mut self, guest: u16, patience: Duration) -> Result<String> {
         let address = self.address(guest)?;
         let deadline = Instant::now() + patience;
+        let mut limit = FIRST_TRY;
         loop {
             if let Some(status) = self.qemu.ended()? {
                 bail!("the machine ended ({status}): {}", self.words());
             }
-            if let Some(greeting) = greeting(address, deadline) {
+            let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+            if let Some(greeting) = greeting(address, limit.min(left)) {
                 return Ok(greeting);
             }
+            limit = (limit * 2).min(LAST_TRY);
             ensure!(Instant::now() < deadline, "no 220 from port {guest} within {} s", patience.as_secs());
             std::thread::sleep(Duration::from_millis(50));
         }
@@ -259,10 +273,9 @@ impl Drop for Machine {
     }
 }
 
-fn greeting(address: SocketAddr, deadline: Instant) -> Option<String> {
-    let limit = deadline.saturating_duration_since(Instant::now()).min(Duration::from_secs(5));
-    let mut stream = TcpStream::connect_timeout(&address, limit.max(Duration::from_millis(1))).ok()?;
-    stream.set_read_timeout(Some(limit.max(Duration::from_millis(1)))).ok()?;
+fn greeting(address: SocketAddr, limit: Duration) -> Option<String> {
+    let mut stream = TcpStream::connect_timeout(&address, limit).ok()?;
+    stream.set_read_timeout(Some(limit)).ok()?;
     let mut line = Vec::new();
     let mut byte = [0];
     while line.last() != Some(&b'\n') && line.len() < 600 {
@@ -285,7 +298,13 @@ fn arguments(options: &Options, tpm: Option<&Path>, console: &Path) -> Vec<OsStr
     let bank =
         |unit, path: &Path, more| format!("if=pflash,unit={unit},format=raw,file={}{more}", escaped(path));
     add(&["-drive", &bank(0, &options.firmware, ",readonly=on")]);
-    add(&["-drive", &bank(1, &options.data, "")]);
+    match &options.data_served {
+        Some(socket) => {
+            let source = format!("file=nbd+unix:///?socket={}", escaped(socket));
+            add(&["-drive", &format!("if=pflash,unit=1,format=raw,{source}")]);
+        }
+        None => add(&["-drive", &bank(1, &options.data, "")]),
+    }
     add(&["-global", "virtio-mmio.force-legacy=false"]);
     add(&["-device", "virtio-rng-device"]);
     match &options.serial {

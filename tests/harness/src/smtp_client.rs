@@ -3,7 +3,7 @@
 //! Sending never blocks: a thread of its own writes, so a test can go on sending while it reads replies, and a peer
 //! that stops reading cannot stop the test.
 
-use crate::message::Message;
+use crate::{machine::FIRST_TRY, message::Message};
 use anyhow::{Context as _, Result, bail, ensure};
 use std::{
     fmt,
@@ -87,11 +87,14 @@ impl SmtpClient {
     /// What the last try met.
     pub fn connect_when_ready(address: SocketAddr, patience: Duration, deadline: Duration) -> Result<Self> {
         let start = Instant::now();
+        let mut limit = FIRST_TRY.min(patience);
         loop {
-            let tried = Self::connect(address, patience).and_then(|mut client| {
+            let tried = Self::connect(address, limit).and_then(|mut client| {
                 client.expect("220")?;
+                client.reader.get_ref().set_read_timeout(Some(patience))?;
                 Ok(client)
             });
+            limit = (limit * 2).min(patience);
             match tried {
                 Err(_) if start.elapsed() < deadline => std::thread::sleep(Duration::from_millis(50)),
                 result => return result.with_context(|| format!("no 220 within {deadline:?}")),

@@ -33,7 +33,8 @@ impl Swtpm {
         let log = state.join("swtpm.log");
         let said = fs::File::create(&log)?;
         let mut command = Command::new("swtpm");
-        command.arg("socket").arg("--tpm2");
+        // Without `--terminate` it would outlive an emulator that was killed.
+        command.arg("socket").arg("--tpm2").arg("--terminate");
         command.arg("--tpmstate").arg(format!("dir={}", state.display()));
         command.arg("--ctrl").arg(format!("type=unixio,path={}", socket.display()));
         command.stdin(Stdio::null()).stdout(said.try_clone()?).stderr(said);

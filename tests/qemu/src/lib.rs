@@ -7,6 +7,7 @@
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use harness::{
+    bank::Bank,
     ca::Ca,
     console::Console,
     machine::{Machine, Options, erase_bank},
@@ -85,16 +86,26 @@ impl Golden {
         machine.kill();
         Ok(Self { root: ca.root(), scratch })
     }
+
+    /// A folder with a data flash and a TPM of one's own.
+    fn copy(&self) -> Result<ScratchDir> {
+        let scratch = ScratchDir::new()?;
+        fs::copy(self.scratch.path().join("data"), scratch.path().join("data"))?;
+        copy_folder(&self.scratch.path().join("tpm"), &scratch.path().join("tpm"))?;
+        Ok(scratch)
+    }
 }
 
 /// One test's appliance with its next hop.
 pub struct Rig {
     /// The machine; only [`Rig::cut_power`] and the like take it out for a moment.
     machine: Option<Machine>,
+    /// Who serves its data flash, where that is not the emulator itself.
+    bank: Option<Bank>,
     /// The next hop on this machine.
     pub sink: Sink,
-    _scratch: ScratchDir,
-    name: &'static str,
+    scratch: ScratchDir,
+    name: String,
 }
 
 impl Rig {
@@ -102,12 +113,27 @@ impl Rig {
     ///
     /// # Errors
     /// If it does not come up.
-    pub fn set_up(name: &'static str) -> Result<Self> {
-        let golden = Golden::get()?;
-        let scratch = ScratchDir::new()?;
-        fs::copy(golden.scratch.path().join("data"), scratch.path().join("data"))?;
-        copy_folder(&golden.scratch.path().join("tpm"), &scratch.path().join("tpm"))?;
-        let mut rig = Self::start(name, scratch)?;
+    pub fn set_up(name: &str) -> Result<Self> {
+        let rig = Self::start(name, Golden::get()?.copy()?, |_| Ok(None))?;
+        rig.with_next_hop()
+    }
+
+    /// As [`Rig::set_up`], with a data flash of which each write can be held and torn. `prepare` may change its content
+    /// before anything is switched on.
+    ///
+    /// # Errors
+    /// As [`Rig::set_up`].
+    pub fn set_up_served(name: &str, prepare: impl FnOnce(&Path) -> Result<()>) -> Result<Self> {
+        let serve = |data: &Path| {
+            prepare(data)?;
+            Bank::serve(data).map(Some)
+        };
+        let rig = Self::start(name, Golden::get()?.copy()?, serve)?;
+        rig.with_next_hop()
+    }
+
+    fn with_next_hop(self) -> Result<Self> {
+        let mut rig = self;
         let port = rig.sink.address().port();
         rig.operate(|operator| operator.configure(&[("next-hop", &next_hop(port))]))?;
         rig.machine()?.wait_for_greeting(25, PATIENCE)?;
@@ -118,26 +144,34 @@ impl Rig {
     ///
     /// # Errors
     /// If it does not come up.
-    pub fn factory_fresh(name: &'static str) -> Result<Self> {
+    pub fn factory_fresh(name: &str) -> Result<Self> {
         let scratch = ScratchDir::new()?;
         erase_bank(&scratch.path().join("data"))?;
-        let mut rig = Self::start(name, scratch)?;
+        let mut rig = Self::start(name, scratch, |_| Ok(None))?;
         rig.machine()?.wait_for_greeting(25, PATIENCE)?;
         Ok(rig)
     }
 
-    fn start(name: &'static str, scratch: ScratchDir) -> Result<Self> {
-        let options = Options::new(&firmware()?, &scratch.path().join("data"), &scratch.path().join("tpm"));
+    fn start(
+        name: &str,
+        scratch: ScratchDir,
+        serve: impl FnOnce(&Path) -> Result<Option<Bank>>,
+    ) -> Result<Self> {
+        let data = scratch.path().join("data");
+        let bank = serve(&data)?;
+        let mut options = Options::new(&firmware()?, &data, &scratch.path().join("tpm"));
+        options.data_served = bank.as_ref().map(Bank::socket);
         let machine = Machine::start(options)?;
-        let mut rig = Self { machine: Some(machine), sink: Sink::start()?, _scratch: scratch, name };
+        let mut rig =
+            Self { machine: Some(machine), bank, sink: Sink::start()?, scratch, name: name.to_owned() };
         rig.first_prompt()?;
         Ok(rig)
     }
 
     fn first_prompt(&mut self) -> Result<()> {
-        let name = self.name;
+        let name = self.name.clone();
         let console = self.machine()?.console()?;
-        Operator::new(console).map(drop).map_err(|error| keep_transcript(name, console, error))
+        Operator::new(console).map(drop).map_err(|error| keep_transcript(&name, console, error))
     }
 
     /// The machine.
@@ -153,9 +187,9 @@ impl Rig {
     /// # Errors
     /// What `work` met; the transcript of the console is kept in a file that the error names.
     pub fn operate<T>(&mut self, work: impl FnOnce(&mut Operator<'_>) -> Result<T>) -> Result<T> {
-        let name = self.name;
+        let name = self.name.clone();
         let console = self.machine()?.console()?;
-        work(&mut Operator::at_prompt(console)).map_err(|error| keep_transcript(name, console, error))
+        work(&mut Operator::at_prompt(console)).map_err(|error| keep_transcript(&name, console, error))
     }
 
     /// Where the appliance takes mail.
@@ -190,16 +224,44 @@ impl Rig {
     /// # Errors
     /// If it does not come up.
     pub fn power_on(&mut self) -> Result<()> {
+        self.switch_on()?;
+        self.first_prompt()
+    }
+
+    /// As [`Rig::power_on`], without waiting for anything.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub fn switch_on(&mut self) -> Result<()> {
+        let machine = self.machine.as_mut().context("the machine is gone")?;
+        machine.kill();
+        if let Some(bank) = &self.bank {
+            bank.power_on();
+        }
         let machine = self.machine.take().context("the machine is gone")?;
         self.machine = Some(machine.restart()?);
-        self.first_prompt()
+        Ok(())
+    }
+
+    /// Who serves the data flash.
+    ///
+    /// # Errors
+    /// If it is the emulator itself: the rig was not made with [`Rig::set_up_served`].
+    pub fn bank(&self) -> Result<&Bank> {
+        self.bank.as_ref().context("the data flash is not served")
+    }
+
+    /// The file with the content of the data flash.
+    #[must_use]
+    pub fn data(&self) -> PathBuf {
+        self.scratch.path().join("data")
     }
 
     /// Adds what the console has seen to an error.
     pub fn explain(&mut self, error: anyhow::Error) -> anyhow::Error {
-        let name = self.name;
+        let name = self.name.clone();
         match self.machine().and_then(|m| m.console()) {
-            Ok(console) => keep_transcript(name, console, error),
+            Ok(console) => keep_transcript(&name, console, error),
             Err(_) => error,
         }
     }

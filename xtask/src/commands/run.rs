@@ -54,6 +54,7 @@ pub fn run(options: &Options) -> Result<()> {
     let machine_options = MachineOptions {
         firmware: built.bank.clone(),
         data: options.data.clone().unwrap_or_else(|| folder.join("data.img")),
+        data_served: None,
         tpm: Some(options.tpm.clone().unwrap_or_else(|| folder.join("tpm"))),
         memory_mib: options.memory,
         forwards: options.forward.iter().map(|text| parse_forward(text)).collect::<Result<_>>()?,
