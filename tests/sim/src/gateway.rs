@@ -4,12 +4,13 @@ use crate::executor::{Executor, Group, PowerEvent};
 use crate::flash::{Bank, PoweredFlash};
 use crate::machine::{SimClock, SimConnector, SimEntropy, SimPower, SimResolver, SimTimer};
 use crate::network::Network;
+use crate::queue::{Kept, Queue};
 use crate::terminal::{Port, Terminal};
 use crate::tpm::{SimTpm, TpmChip};
 use crate::world::World;
 use events::Log;
 use flash_log::Partition;
-use limits::flash::{BLOCKS_COUNT_MAX, SETTINGS_BLOCKS};
+use limits::flash::{BLOCKS_COUNT_MAX, SETTINGS_BLOCKS, SPOOL_BLOCKS};
 use limits::relay::{DECIDERS_COUNT, SESSIONS_OUT_COUNT_MAX};
 use platform::Instant;
 use relay::{Appliance, Applied, Machine, Memory, NetworkState, Parts, Platform, SharedFlash};
@@ -80,8 +81,8 @@ pub struct Gateway {
     pub bank: Bank,
     /// The TPM, if there is one.
     pub tpm: Option<TpmChip>,
-    /// Civil time at the start, Unix seconds.
-    pub epoch: Cell<Option<u64>>,
+    /// Civil time; runs and can be set whether the machine is on or off.
+    pub clock: SimClock,
     /// The serial line.
     pub terminal: Terminal,
     boot: Cell<u32>,
@@ -100,7 +101,7 @@ impl Gateway {
             bank: Bank::new(BLOCKS_COUNT_MAX),
             tpm: None,
             // 22 November 2026, 12:00:00 UTC.
-            epoch: Cell::new(Some(1_795_348_800)),
+            clock: SimClock::new(&world.executor, Some(1_795_348_800)),
             terminal: Terminal::default(),
             boot: Cell::new(0),
             powered: RefCell::default(),
@@ -176,8 +177,8 @@ impl Gateway {
         let entropy = SimEntropy::new(self.seed ^ u64::from(self.boot.get()).wrapping_mul(0x9e37_79b9));
         Parts {
             tpm: SimTpm::new(self.tpm.clone()),
-            timer: SimTimer(self.executor.clone()),
-            clock: SimClock::new(&self.executor, self.epoch.get()),
+            timer: SimTimer::start(&self.executor),
+            clock: self.clock.clone(),
             entropy,
             resolver: SimResolver {
                 network: self.network.clone(),
@@ -270,6 +271,26 @@ impl Gateway {
         let appliance = self.appliance();
         let found = appliance.counters().each().find(|(name, _)| *name == label);
         found.unwrap_or_else(|| panic!("no counter {label}")).1
+    }
+
+    /// Programs and erases of the queue's flash so far: what wears it.
+    #[must_use]
+    pub fn queue_wear(&self) -> u64 {
+        let blocks = SPOOL_BLOCKS.start as usize..SPOOL_BLOCKS.end as usize;
+        [self.bank.programs(), self.bank.erases()]
+            .iter()
+            .map(|each| each[blocks.clone()].iter().sum::<u64>())
+            .sum()
+    }
+
+    /// What is in the queue. Only while the appliance is off.
+    ///
+    /// # Panics
+    /// When it is on.
+    pub async fn kept(&self) -> Vec<Kept> {
+        assert!(!self.is_on(), "a queue has one owner");
+        self.bank.power_on();
+        Queue::of(&self.bank).kept().await
     }
 
     /// Whether the queue is empty.

@@ -7,13 +7,17 @@
 //! repeats it.
 #![forbid(unsafe_code)]
 
+pub mod account;
+pub mod destination;
 pub mod executor;
 pub mod flash;
 pub mod gateway;
 pub mod machine;
 pub mod network;
 pub mod peers;
+pub mod queue;
 pub mod random;
+pub mod report;
 pub mod terminal;
 pub mod tpm;
 pub mod world;

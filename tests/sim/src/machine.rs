@@ -9,43 +9,68 @@ use std::net::{IpAddr, SocketAddr};
 use std::panic::resume_unwind;
 use std::rc::Rc;
 
-/// Monotonic time: the executor's.
+/// Monotonic time, from the start of the machine: nothing that it shows means anything after the next start.
 #[derive(Clone)]
-pub struct SimTimer(pub Executor);
+pub struct SimTimer {
+    executor: Executor,
+    start: Instant,
+}
 
-impl Timer for SimTimer {
-    fn now(&self) -> Instant {
-        self.0.now()
-    }
-
-    async fn sleep_until(&self, at: Instant) {
-        self.0.sleep_until(at).await;
+impl SimTimer {
+    /// A timer that is 0 now.
+    #[must_use]
+    pub fn start(executor: &Executor) -> Self {
+        Self { executor: executor.clone(), start: executor.now() }
     }
 }
 
-/// Civil time that runs with virtual time once it is known.
+impl Timer for SimTimer {
+    fn now(&self) -> Instant {
+        Instant(self.executor.now().micros_since(self.start))
+    }
+
+    async fn sleep_until(&self, at: Instant) {
+        self.executor.sleep_until(Instant(self.start.0.saturating_add(at.0))).await;
+    }
+}
+
+/// A clock with a battery of its own: civil time goes on while the machine is off, and jumps when somebody sets it.
+/// Cloning gives another handle to the same one.
 #[derive(Clone)]
 pub struct SimClock {
     executor: Executor,
     /// Unix seconds at virtual time 0.
-    epoch: Rc<Cell<Option<u64>>>,
+    epoch: Rc<Cell<Option<i64>>>,
 }
 
 impl SimClock {
-    /// A clock that read `epoch` at virtual time 0, or does not know the time.
+    /// A clock that reads `epoch` at virtual time 0, or does not know the time.
     #[must_use]
     pub fn new(executor: &Executor, epoch: Option<u64>) -> Self {
+        let epoch = epoch.map(|seconds| i64::try_from(seconds).expect("a time of this aeon"));
         Self { executor: executor.clone(), epoch: Rc::new(Cell::new(epoch)) }
+    }
+
+    /// Sets the clock, or makes it forget the time.
+    pub fn set(&self, unix: Option<u64>) {
+        let now = (self.executor.now().0 / 1_000_000) as i64;
+        self.epoch.set(unix.map(|seconds| i64::try_from(seconds).expect("a time of this aeon") - now));
+    }
+
+    /// Moves the clock by so many seconds, in either direction; it never shows less than 0.
+    pub fn jump(&self, seconds: i64) {
+        self.epoch.set(self.epoch.get().map(|epoch| epoch + seconds));
     }
 }
 
 impl WallClock for SimClock {
     fn unix_seconds(&self) -> Option<u64> {
-        self.epoch.get().map(|epoch| epoch + self.executor.now().0 / 1_000_000)
+        let now = (self.executor.now().0 / 1_000_000) as i64;
+        self.epoch.get().map(|epoch| u64::try_from(epoch + now).unwrap_or(0))
     }
 
     fn set_unix_seconds(&self, seconds: u64) {
-        self.epoch.set(Some(seconds.saturating_sub(self.executor.now().0 / 1_000_000)));
+        self.set(Some(seconds));
     }
 }
 

@@ -1,9 +1,11 @@
 //! A story: one seed, one world, told by an async function.
 
+use crate::destination::Destination;
 use crate::executor::Executor;
 use crate::network::Network;
 use crate::peers::{Client, Sink};
 use crate::random::Random;
+use platform::Instant;
 use std::cell::RefCell;
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
@@ -42,16 +44,32 @@ impl World {
         self.executor.sleep_ms(ms).await;
     }
 
-    /// Looks every 10 ms of virtual time whether `done`, for at most `seconds`. Returns whether it came about.
+    /// Looks again and again whether `done`, for at most `seconds` of virtual time: every 10 ms at first, and never more
+    /// seldom than after another five hundredth of the wait. Returns whether it came about.
     pub async fn wait_until(&self, seconds: u64, done: impl Fn() -> bool) -> bool {
-        let end = self.executor.now().plus_s(seconds);
+        let begun = self.executor.now();
+        let end = begun.plus_s(seconds);
         while !done() {
-            if self.executor.now() >= end {
+            let now = self.executor.now();
+            if now >= end {
                 return false;
             }
-            self.executor.sleep_ms(10).await;
+            let pause_us = (now.micros_since(begun) / 500).max(10_000);
+            self.executor.sleep_until(Instant(now.0 + pause_us).min(end)).await;
         }
         true
+    }
+
+    /// Seconds of virtual time since the world began.
+    #[must_use]
+    pub fn now_s(&self) -> u64 {
+        self.executor.now().0 / 1_000_000
+    }
+
+    /// Starts `count` destinations that work, one domain and one host each. See [`Destination`].
+    #[must_use]
+    pub fn destinations(&self, count: usize) -> Vec<Destination> {
+        (0..count).map(|number| Destination::start(self, number)).collect()
     }
 
     /// Starts a next hop at the address that [`crate::gateway::NEXT_HOP`] names.

@@ -137,7 +137,7 @@ fn the_time_is_set_by_hand_where_there_is_no_clock() {
     story(|world| async move {
         let gateway = Gateway::new(&world);
         // A clock without its battery shows 1970, which is no better than none.
-        gateway.epoch.set(Some(86_400));
+        gateway.clock.set(Some(86_400));
         assert!(gateway.boot().await);
         assert!(gateway.console("show time").await.contains("unknown"));
         assert!(gateway.console("diag").await.contains("look clock"));

@@ -103,7 +103,7 @@ fn while_the_time_is_unknown_no_date_is_invented() {
     story(|world| async move {
         let sink = world.next_hop();
         let gateway = Gateway::new(&world);
-        gateway.epoch.set(None);
+        gateway.clock.set(None);
         gateway.configure_default().await;
         gateway.configure(&[("without-identity", "pass")]).await;
         assert!(gateway.boot().await);

@@ -25,7 +25,7 @@ impl Signer {
         gateway.tpm = Some(TpmChip::new());
         // Certificates of the authority are valid from now on, whatever time the world's clock takes.
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
-        gateway.epoch.set(Some(now.as_secs() + 3_600));
+        gateway.clock.set(Some(now.as_secs() + 3_600));
         gateway.configure_default().await;
         assert!(gateway.boot().await);
         Self { gateway, ca, _folder: folder }
