@@ -34,6 +34,8 @@ counters! {
     accepted: "accepted",
     /// Their octets.
     accepted_bytes: "accepted octets",
+    /// Microseconds that the longest single wait of a session for the queue's flash took, its own writing included.
+    store_wait_most_us: "longest store, microseconds",
     /// Messages that got a signature.
     signed: "signed",
     /// Messages that were decided to leave as they came.
@@ -59,4 +61,9 @@ counters! {
 /// Adds to a counter.
 pub(crate) fn count(counter: &Cell<u64>, by: u64) {
     counter.set(counter.get().saturating_add(by));
+}
+
+/// Raises a counter that keeps the most.
+pub(crate) fn count_most(counter: &Cell<u64>, value: u64) {
+    counter.set(counter.get().max(value));
 }

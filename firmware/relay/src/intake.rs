@@ -13,7 +13,7 @@
 //! Room is reserved at DATA. Chunks go to flash while they arrive; `250` is said only after the commit record has been
 //! read back.
 
-use crate::counters::count;
+use crate::counters::{count, count_most};
 use crate::time::within;
 use crate::{Appliance, Platform};
 use alloc::boxed::Box;
@@ -271,7 +271,11 @@ impl<P: Platform> Session<'_, '_, P> {
                 return self.abandon(&reply);
             }
         }
-        if let Err(error) = self.appliance.spool.append(&mut letter.incoming, content).await {
+        let begun = self.appliance.now();
+        let stored = self.appliance.spool.append(&mut letter.incoming, content).await;
+        let waited_us = self.appliance.now().micros_since(begun);
+        count_most(&self.appliance.counters.store_wait_most_us, waited_us);
+        if let Err(error) = stored {
             self.abandon(&store_reply(error));
         }
     }
@@ -306,7 +310,11 @@ impl<P: Platform> Session<'_, '_, P> {
             ..Arrival::default()
         };
         let recipients = self.recipients.iter().map(Mailbox::as_str);
-        match self.appliance.spool.commit(letter.incoming, &arrival, recipients).await {
+        let begun = self.appliance.now();
+        let committed = self.appliance.spool.commit(letter.incoming, &arrival, recipients).await;
+        let waited_us = self.appliance.now().micros_since(begun);
+        count_most(&self.appliance.counters.store_wait_most_us, waited_us);
+        match committed {
             Ok(id) => {
                 self.accepted(id, protocol, size);
                 self.server.accept_message(question, id);
