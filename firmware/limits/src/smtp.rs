@@ -23,7 +23,8 @@ pub const ORCPT_BYTES_MAX: usize = 500;
 /// Recipients of one message. RFC 5321 §4.5.3.1.8 demands at least 100; Exchange uses 200 to 5,000.
 pub const RECIPIENTS_MAX: usize = 1_000;
 /// Octets that all recipients of one transaction may take together while it is open; then `452 4.5.3`.
-/// At least 100 recipients of the longest kind fit, as RFC 5321 §4.5.3.1.8 demands.
+/// At least 100 recipients of the longest kind fit, as RFC 5321 §4.5.3.1.8 demands; with the longest ORCPT each it is
+/// half of them, and the others come in a further transaction.
 pub const RECIPIENTS_BYTES_MAX: usize = 48 * 1_024;
 /// Largest message by default, in octets as received.
 pub const MESSAGE_BYTES_MAX_DEFAULT: u32 = 25 * 1_024 * 1_024;
@@ -48,8 +49,8 @@ pub const SERVER_DATA_TIMEOUT_S: u32 = 300;
 /// Octets of the text of one reply, sent or kept. Fits a reply line with code and status before it.
 pub const REPLY_TEXT_BYTES_MAX: usize = 240;
 
-/// Client: octets of the longest command, a MAIL with a mailbox and parameters.
-pub const CLIENT_COMMAND_BYTES_MAX: usize = MAILBOX_BYTES_MAX + 64;
+/// Client: octets of the longest command, a RCPT with a mailbox, NOTIFY and ORCPT.
+pub const CLIENT_COMMAND_BYTES_MAX: usize = MAILBOX_BYTES_MAX + 64 + ORCPT_BYTES_MAX;
 /// Client: octets of commands that are held until they are sent. Small enough to fit any peer's window whole, so
 /// that a pipelining client never waits for a peer that waits for it (RFC 2920 §3.1).
 pub const CLIENT_OUTPUT_BYTES: usize = 2_048;
@@ -78,3 +79,6 @@ crate::const_assert!(DOMAIN_BYTES_MAX + 120 <= REPLY_LINE_BYTES_MAX);
 crate::const_assert!(COMMAND_LINE_DISCARDED_BYTES_MAX > COMMAND_LINE_BYTES_MAX);
 crate::const_assert!(REPLY_TEXT_BYTES_MAX + 32 <= REPLY_LINE_BYTES_MAX);
 crate::const_assert!(RECIPIENTS_BYTES_MAX >= 100 * (MAILBOX_BYTES_MAX + 2));
+// Around the mailboxes: MAIL FROM:<> SIZE= BODY= RET= ENVID=, and RCPT TO:<> NOTIFY= ORCPT=, with all of their words.
+crate::const_assert!(75 + ENVID_BYTES_MAX <= 64 + ORCPT_BYTES_MAX);
+crate::const_assert!(COMMAND_LINE_BYTES_MAX >= CLIENT_COMMAND_BYTES_MAX);

@@ -300,6 +300,9 @@ fn parameters() -> Vec<Session> {
     let mail = |name, parameters: &str, reply| {
         session(name).hello().line(&format!("MAIL FROM:<sender@example.org> {parameters}"), reply).usable()
     };
+    let rcpt = |name, parameters: &str, reply| {
+        session(name).mail().line(&format!("RCPT TO:<recipient@example.net> {parameters}"), reply).usable()
+    };
     vec![
         mail("size_beyond_the_limit", "SIZE=99999999999999999999", &["552 5.3.4"]),
         mail("size_below_zero", "SIZE=-1", &["501 5.5.4"]),
@@ -313,10 +316,32 @@ fn parameters() -> Vec<Session> {
             .line("HELO client.example.org", &["250 "])
             .line("MAIL FROM:<sender@example.org> SIZE=1", &["555 5.5.4"])
             .usable(),
-        session("rcpt_parameter_that_was_not_offered")
-            .mail()
+        session("rcpt_parameter_after_helo")
+            .line("HELO client.example.org", &["250 "])
+            .line("MAIL FROM:<sender@example.org>", &["250 2.1.0"])
             .line("RCPT TO:<recipient@example.net> NOTIFY=NEVER", &["555 5.5.4"])
             .usable(),
+        mail("ret_of_an_unknown_kind", "RET=HALF", &["501 5.5.4 RET"]),
+        mail("ret_without_a_value", "RET", &["501 5.5.4 RET"]),
+        mail("ret_twice", "RET=HDRS RET=HDRS", &["501 5.5.4"]),
+        mail("envelope_id_twice", "ENVID=1 ENVID=2", &["501 5.5.4"]),
+        mail("envelope_id_without_a_value", "ENVID", &["501 5.5.4 ENVID"]),
+        mail("envelope_id_that_is_no_xtext", "ENVID=a+zz", &["501 5.5.4 ENVID"]),
+        mail("envelope_id_that_ends_in_the_middle", "ENVID=a+4", &["501 5.5.4 ENVID"]),
+        mail("envelope_id_with_an_encoded_line_end", "ENVID=a+0D+0AX-Injected:", &["501 5.5.4 ENVID"]),
+        mail("envelope_id_too_long", &format!("ENVID={}", "x".repeat(101)), &["501 5.5.4 ENVID"]),
+        rcpt("notify_of_nothing", "NOTIFY", &["501 5.5.4 NOTIFY"]),
+        rcpt("notify_of_an_unknown_occasion", "NOTIFY=ALWAYS", &["501 5.5.4 NOTIFY"]),
+        rcpt("notify_never_and_something", "NOTIFY=NEVER,FAILURE", &["501 5.5.4 NOTIFY"]),
+        rcpt("notify_twice", "NOTIFY=FAILURE NOTIFY=DELAY", &["501 5.5.4"]),
+        rcpt("original_recipient_without_a_type", "ORCPT=recipient@example.net", &["501 5.5.4 ORCPT"]),
+        rcpt("original_recipient_without_an_address", "ORCPT=rfc822;", &["501 5.5.4 ORCPT"]),
+        rcpt("original_recipient_with_an_encoded_line_end", "ORCPT=rfc822;a+0D+0Ab", &["501 5.5.4 ORCPT"]),
+        rcpt("original_recipient_with_an_escaped_line_end", "ORCPT=utf-8;\\x{0D}\\x{0A}", &["501 5.5.4 ORCPT"]),
+        rcpt("original_recipient_in_raw_octets", "ORCPT=utf-8;\u{fc}@example.net", &["501 5.5.4"]),
+        rcpt("original_recipient_twice", "ORCPT=rfc822;a ORCPT=rfc822;a", &["501 5.5.4"]),
+        rcpt("original_recipient_too_long", &format!("ORCPT=rfc822;{}", "x".repeat(494)), &["501 5.5.4 ORCPT"]),
+        rcpt("unknown_rcpt_parameter", "FOO=BAR", &["555 5.5.4"]),
     ]
 }
 

@@ -21,7 +21,7 @@ mod tests;
 
 use alloc::boxed::Box;
 use core::fmt::{self, Write as _};
-use envelope::{Body, EnhancedStatus, Mailbox, ReversePath};
+use envelope::{Body, EnhancedStatus, Mailbox, RecipientParameters, ReversePath, SenderParameters};
 use heapless::{Deque, Vec};
 use limits::smtp::{
     CLIENT_COMMAND_BYTES_MAX, CLIENT_CONTENT_TIMEOUT_S, CLIENT_DATA_TIMEOUT_S, CLIENT_END_TIMEOUT_S,
@@ -41,6 +41,8 @@ pub struct Capabilities {
     pub pipelining: bool,
     /// RFC 6152.
     pub eight_bit_mime: bool,
+    /// RFC 3461: the peer takes over the duty to report. Where it does not, reports that the sender asked for are ours.
+    pub dsn: bool,
     /// RFC 1870 is offered.
     pub size: bool,
     /// Octets of the largest message that the peer takes, where it says so.
@@ -57,6 +59,8 @@ pub struct Transaction {
     /// Whether the content has octets above 127. `BODY=8BITMIME` is said where the peer offers it; where it does
     /// not, the content goes out as it is, which every server in use passes on.
     pub body: Body,
+    /// RET and ENVID, said where the peer offers DSN.
+    pub dsn: SenderParameters,
 }
 
 /// The right to hand over the next recipient.
@@ -314,27 +318,32 @@ impl Client {
         if !matches!(self.state, State::Ready) {
             return Err(BeginError::NotReady);
         }
-        let Transaction { sender, size, body } = transaction;
+        let Transaction { sender, size, body, dsn } = transaction;
         if let Some(max) = self.capabilities.size_max.filter(|max| size > max) {
             return Err(BeginError::TooLarge(max));
         }
         let size_parameter = Parameter(self.capabilities.size.then_some(*size));
         let eight_bit = self.capabilities.eight_bit_mime && *body == Body::EightBitMime;
         let body_parameter = if eight_bit { " BODY=8BITMIME" } else { "" };
+        let unsaid = SenderParameters::default();
+        let dsn = if self.capabilities.dsn { dsn } else { &unsaid };
         self.state = State::Envelope(Envelope::default());
-        self.command(Awaited::Mail, format_args!("MAIL FROM:<{sender}>{size_parameter}{body_parameter}\r\n"));
+        let line = format_args!("MAIL FROM:<{sender}>{size_parameter}{body_parameter}{dsn}\r\n");
+        self.command(Awaited::Mail, line);
         Ok(())
     }
 
-    /// Hands over the next recipient.
-    pub fn recipient(&mut self, question: RecipientQuestion, recipient: &Mailbox) {
+    /// Hands over the next recipient. `dsn` is said where the peer offers it.
+    pub fn recipient(&mut self, question: RecipientQuestion, recipient: &Mailbox, dsn: &RecipientParameters) {
         let RecipientQuestion(()) = question;
         if let State::Envelope(envelope) = &mut self.state
             && core::mem::take(&mut envelope.asked)
             && !envelope.all_handed
         {
             envelope.unanswered += 1;
-            self.command(Awaited::Rcpt, format_args!("RCPT TO:<{recipient}>\r\n"));
+            let unsaid = RecipientParameters::default();
+            let dsn = if self.capabilities.dsn { dsn } else { &unsaid };
+            self.command(Awaited::Rcpt, format_args!("RCPT TO:<{recipient}>{dsn}\r\n"));
         }
     }
 

@@ -135,7 +135,7 @@ fn split_status(code: u16, text: &[u8]) -> (Option<EnhancedStatus>, &[u8]) {
 
 impl Capabilities {
     const NONE: Self =
-        Self { extended: false, pipelining: false, eight_bit_mime: false, size: false, size_max: None };
+        Self { extended: false, pipelining: false, eight_bit_mime: false, dsn: false, size: false, size_max: None };
 
     /// Notes the extension that one line of the reply to EHLO names.
     fn note(&mut self, line: &[u8]) {
@@ -146,6 +146,8 @@ impl Capabilities {
             self.pipelining = true;
         } else if is(b"8BITMIME") {
             self.eight_bit_mime = true;
+        } else if is(b"DSN") {
+            self.dsn = true;
         } else if is(b"SIZE") {
             self.size = true;
             // RFC 1870 §4: 0 means that there is no fixed maximum.

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 /// A client with a driver that hands over recipients and content.
 struct Connection {
     client: Client,
-    recipients: Heap<Mailbox>,
+    recipients: Heap<(Mailbox, RecipientParameters)>,
     handed: usize,
     content: Heap<u8>,
     /// Octets of content that are handed over at once.
@@ -57,7 +57,7 @@ impl Connection {
         match event {
             Event::WantRecipient(question) => {
                 match self.recipients.get(self.handed) {
-                    Some(mailbox) => self.client.recipient(question, mailbox),
+                    Some((mailbox, dsn)) => self.client.recipient(question, mailbox, dsn),
                     None => self.client.no_more_recipients(question),
                 }
                 self.handed += 1;
@@ -103,12 +103,17 @@ impl Connection {
     }
 
     fn begin(&mut self, recipients: &[&str]) {
-        self.recipients = recipients.iter().map(|r| Mailbox::parse(r).expect("valid")).collect();
-        self.handed = 0;
+        let plain = |r: &&str| (Mailbox::parse(r).expect("valid"), RecipientParameters::default());
+        self.begin_with(SenderParameters::default(), recipients.iter().map(plain).collect());
+    }
+
+    fn begin_with(&mut self, dsn: SenderParameters, recipients: Heap<(Mailbox, RecipientParameters)>) {
+        (self.recipients, self.handed) = (recipients, 0);
         let transaction = Transaction {
             sender: ReversePath::parse("a@example.org").expect("valid"),
             size: self.content.len() as u64,
             body: Body::EightBitMime,
+            dsn,
         };
         self.client.begin(&transaction).expect("ready");
         self.segment(b"");
@@ -203,6 +208,58 @@ fn a_pipelining_peer_gets_the_envelope_at_once_and_the_connection_is_used_again(
         send!(c, "250 2.0.0 OK\r\n");
         events!(c, "0 accepted", "1 accepted", "WantContent", "delivered: 250 2.0.0 OK", "ready");
     }
+}
+
+#[test]
+fn what_the_sender_asked_of_reports_is_passed_on_where_the_peer_takes_it() {
+    use envelope::{EnvelopeId, Notify, OriginalRecipient, Return};
+    let sender = SenderParameters { ret: Some(Return::Headers), envelope_id: EnvelopeId::parse(b"QQ+2B1").ok() };
+    let asked = RecipientParameters {
+        notify: Notify::parse(b"failure,SUCCESS").ok(),
+        original: OriginalRecipient::parse(b"rfc822;B+2Bx@Example.net").ok(),
+    };
+    assert!(asked.notify.is_some() && asked.original.is_some() && sender.envelope_id.is_some());
+    let b = || (Mailbox::parse("b@example.net").expect("valid"), asked.clone());
+    let c_ = || (Mailbox::parse("c@example.net").expect("valid"), RecipientParameters::default());
+    let mut c = ready("250-PIPELINING\r\n250-DSN\r\n");
+    assert!(c.client.capabilities().dsn);
+    c.begin_with(sender.clone(), vec![b(), c_()]);
+    recv!(
+        c,
+        "MAIL FROM:<a@example.org> RET=HDRS ENVID=QQ+2B1\r\n\
+         RCPT TO:<b@example.net> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;B+2Bx@Example.net\r\n\
+         RCPT TO:<c@example.net>\r\nDATA\r\n"
+    );
+    let mut c = ready("250-PIPELINING\r\n250-XDSN\r\n");
+    assert!(!c.client.capabilities().dsn);
+    c.begin_with(sender.clone(), vec![b()]);
+    recv!(c, "MAIL FROM:<a@example.org>\r\nRCPT TO:<b@example.net>\r\nDATA\r\n");
+}
+
+#[test]
+fn the_longest_commands_go_out_whole() {
+    use envelope::{EnvelopeId, Notify, OriginalRecipient, Return};
+    let labels = ["d".repeat(63), "d".repeat(63), "d".repeat(63), "d".repeat(63)].join(".");
+    let mailbox = Mailbox::parse(&format!("{}@{labels}", "l".repeat(64))).expect("valid");
+    let sender = SenderParameters { ret: Some(Return::Full), envelope_id: EnvelopeId::parse(&[b'e'; 100]).ok() };
+    let asked = RecipientParameters {
+        notify: Notify::parse(b"SUCCESS,FAILURE,DELAY").ok(),
+        original: OriginalRecipient::parse(format!("rfc822;{}", "o".repeat(493)).as_bytes()).ok(),
+    };
+    let mut c = ready("250-PIPELINING\r\n250-DSN\r\n250-SIZE\r\n250-8BITMIME\r\n");
+    let transaction = Transaction {
+        sender: ReversePath::Mailbox(mailbox.clone()),
+        size: u64::MAX,
+        body: Body::EightBitMime,
+        dsn: sender,
+    };
+    c.recipients = vec![(mailbox, asked); 40];
+    c.client.begin(&transaction).expect("ready");
+    send!(c, "");
+    let sent = c.take_sent();
+    assert_eq!(sent.lines().count(), 42);
+    assert!(sent.lines().all(|line| line.len() <= CLIENT_COMMAND_BYTES_MAX));
+    assert!(sent.lines().skip(1).take(40).all(|line| line.ends_with(&"o".repeat(493))));
 }
 
 #[test]
@@ -462,7 +519,8 @@ fn replies_that_are_none_break_the_protocol() {
 #[test]
 fn a_message_above_the_peers_maximum_is_not_tried() {
     let mut c = ready("250-SIZE 19\r\n");
-    let transaction = Transaction { sender: ReversePath::Null, size: 20, body: Body::SevenBit };
+    let transaction =
+        Transaction { sender: ReversePath::Null, size: 20, body: Body::SevenBit, dsn: SenderParameters::default() };
     assert_eq!(c.client.begin(&transaction), Err(BeginError::TooLarge(19)));
     assert_eq!(c.client.begin(&Transaction { size: 19, ..transaction.clone() }), Ok(()));
     assert_eq!(c.client.begin(&transaction), Err(BeginError::NotReady));

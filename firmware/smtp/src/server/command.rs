@@ -2,7 +2,11 @@
 
 use alloc::string::ToString;
 use core::fmt;
-use envelope::{AddressError, Body, EnhancedStatus, Mailbox, PathRef, ReversePath};
+use envelope::dsn::ParameterError;
+use envelope::{
+    AddressError, Body, EnhancedStatus, EnvelopeId, Mailbox, Notify, OriginalRecipient, PathRef,
+    RecipientParameters, Return, ReversePath, SenderParameters,
+};
 use limits::smtp::DOMAIN_BYTES_MAX;
 
 /// A command that can be obeyed if the state of the session allows it.
@@ -10,8 +14,8 @@ use limits::smtp::DOMAIN_BYTES_MAX;
 pub(super) enum Command<'l> {
     Helo(&'l str),
     Ehlo(&'l str),
-    Mail { sender: ReversePath, size: Option<u64>, body: Option<Body> },
-    Rcpt(Recipient),
+    Mail { sender: ReversePath, size: Option<u64>, body: Option<Body>, dsn: SenderParameters },
+    Rcpt { recipient: Recipient, dsn: RecipientParameters },
     Data,
     Rset,
     Noop,
@@ -46,6 +50,7 @@ pub(super) enum Fault {
     NullRecipient,
     UnknownParameter,
     BadParameter,
+    Dsn(ParameterError),
 }
 
 impl Fault {
@@ -59,7 +64,8 @@ impl Fault {
             | Self::BadHostName
             | Self::MailSyntax
             | Self::RcptSyntax
-            | Self::BadParameter => (501, EnhancedStatus(5, 5, 4)),
+            | Self::BadParameter
+            | Self::Dsn(_) => (501, EnhancedStatus(5, 5, 4)),
             Self::Sender(_) => (501, EnhancedStatus(5, 1, 7)),
             Self::Recipient(_) | Self::NullRecipient => (501, EnhancedStatus(5, 1, 3)),
             Self::UnknownParameter => (555, EnhancedStatus(5, 5, 4)),
@@ -88,6 +94,7 @@ impl fmt::Display for Fault {
             Self::UnknownParameter => "Parameter not recognised or not implemented",
             Self::BadParameter => "Malformed or repeated parameter",
             Self::Sender(error) | Self::Recipient(error) => return write!(f, "Bad address: {error}"),
+            Self::Dsn(error) => return error.fmt(f),
         })
     }
 }
@@ -111,7 +118,7 @@ pub(super) fn parse(line: &[u8], extended: bool) -> Result<Command<'_>, Fault> {
     } else if is("MAIL") {
         mail(argument, extended)
     } else if is("RCPT") {
-        rcpt(argument)
+        rcpt(argument, extended)
     } else if is("DATA") {
         without_argument(Command::Data)
     } else if is("RSET") {
@@ -168,17 +175,14 @@ fn mail(argument: &[u8], extended: bool) -> Result<Command<'_>, Fault> {
         PathRef::Postmaster => return Err(Fault::Sender(AddressError::NoDomain)),
         PathRef::Mailbox(mailbox) => ReversePath::Mailbox(mailbox.to_mailbox()),
     };
-    let (mut size, mut body) = (None, None);
+    let (mut size, mut body, mut dsn) = (None, None, SenderParameters::default());
     for parameter in Parameters::new(parameters).ok_or(Fault::MailSyntax)? {
         let (keyword, value) = parameter?;
         if !extended {
             return Err(Fault::UnknownParameter);
         }
         if keyword.eq_ignore_ascii_case(b"SIZE") {
-            let digits = value.and_then(decimal).ok_or(Fault::BadParameter)?;
-            if size.replace(digits).is_some() {
-                return Err(Fault::BadParameter);
-            }
+            once(&mut size, value.and_then(decimal).ok_or(Fault::BadParameter)?)?;
         } else if keyword.eq_ignore_ascii_case(b"BODY") {
             let value = value.ok_or(Fault::BadParameter)?;
             let said = if value.eq_ignore_ascii_case(b"7BIT") {
@@ -188,17 +192,26 @@ fn mail(argument: &[u8], extended: bool) -> Result<Command<'_>, Fault> {
             } else {
                 return Err(Fault::UnknownParameter);
             };
-            if body.replace(said).is_some() {
-                return Err(Fault::BadParameter);
-            }
+            once(&mut body, said)?;
+        } else if keyword.eq_ignore_ascii_case(b"RET") {
+            let said = Return::parse(value.unwrap_or_default()).map_err(Fault::Dsn)?;
+            once(&mut dsn.ret, said)?;
+        } else if keyword.eq_ignore_ascii_case(b"ENVID") {
+            let said = EnvelopeId::parse(value.unwrap_or_default()).map_err(Fault::Dsn)?;
+            once(&mut dsn.envelope_id, said)?;
         } else {
             return Err(Fault::UnknownParameter);
         }
     }
-    Ok(Command::Mail { sender, size, body })
+    Ok(Command::Mail { sender, size, body, dsn })
 }
 
-fn rcpt(argument: &[u8]) -> Result<Command<'_>, Fault> {
+/// Keeps the value of a parameter that may be said once.
+fn once<T>(place: &mut Option<T>, said: T) -> Result<(), Fault> {
+    if place.replace(said).is_some() { Err(Fault::BadParameter) } else { Ok(()) }
+}
+
+fn rcpt(argument: &[u8], extended: bool) -> Result<Command<'_>, Fault> {
     let path = after_keyword(argument, "TO").ok_or(Fault::RcptSyntax)?;
     let (path, parameters) = PathRef::parse_prefix(path).map_err(Fault::Recipient)?;
     let recipient = match path {
@@ -206,10 +219,23 @@ fn rcpt(argument: &[u8]) -> Result<Command<'_>, Fault> {
         PathRef::Postmaster => Recipient::Postmaster,
         PathRef::Mailbox(mailbox) => Recipient::Mailbox(mailbox.to_mailbox()),
     };
-    match Parameters::new(parameters).ok_or(Fault::RcptSyntax)?.next() {
-        None => Ok(Command::Rcpt(recipient)),
-        Some(parameter) => Err(parameter.err().unwrap_or(Fault::UnknownParameter)),
+    let mut dsn = RecipientParameters::default();
+    for parameter in Parameters::new(parameters).ok_or(Fault::RcptSyntax)? {
+        let (keyword, value) = parameter?;
+        if !extended {
+            return Err(Fault::UnknownParameter);
+        }
+        if keyword.eq_ignore_ascii_case(b"NOTIFY") {
+            let said = Notify::parse(value.unwrap_or_default()).map_err(Fault::Dsn)?;
+            once(&mut dsn.notify, said)?;
+        } else if keyword.eq_ignore_ascii_case(b"ORCPT") {
+            let said = OriginalRecipient::parse(value.unwrap_or_default()).map_err(Fault::Dsn)?;
+            once(&mut dsn.original, said)?;
+        } else {
+            return Err(Fault::UnknownParameter);
+        }
     }
+    Ok(Command::Rcpt { recipient, dsn })
 }
 
 /// At most the 20 digits of RFC 1870 §3; a number beyond 64 bits is as large as can be said.

@@ -20,7 +20,9 @@ mod tests;
 
 use alloc::boxed::Box;
 use core::fmt::{self, Write as _};
-use envelope::{Body, EnhancedStatus, Mailbox, Protocol, QueueId, ReversePath};
+use envelope::{
+    Body, EnhancedStatus, Mailbox, Protocol, QueueId, RecipientParameters, ReversePath, SenderParameters,
+};
 use heapless::{String, Vec};
 use limits::smtp::{
     COMMAND_LINE_BYTES_MAX, COMMAND_LINE_DISCARDED_BYTES_MAX, CONTENT_DISCARDED_BYTES_MAX, DOMAIN_BYTES_MAX,
@@ -62,6 +64,8 @@ pub enum Event<'i> {
         declared_size: Option<u32>,
         /// BODY=.
         body: Body,
+        /// RET= and ENVID=.
+        dsn: SenderParameters,
     },
     /// RCPT. Answer with [`Server::accept`] or [`Server::refuse`]. Number and octets of the recipients are
     /// already within their bounds.
@@ -70,6 +74,8 @@ pub enum Event<'i> {
         question: Question,
         /// The recipient. A bare `<postmaster>` has been given the own host name.
         recipient: Mailbox,
+        /// NOTIFY= and ORCPT=.
+        dsn: RecipientParameters,
     },
     /// DATA, with at least one recipient accepted. [`Server::accept`] sends `354`.
     DataStart {
@@ -449,8 +455,8 @@ impl Server {
         match command {
             Command::Helo(name) => self.hello(name, false),
             Command::Ehlo(name) => self.hello(name, true),
-            Command::Mail { sender, size, body } => self.mail(sender, size, body),
-            Command::Rcpt(recipient) => self.rcpt(recipient),
+            Command::Mail { sender, size, body, dsn } => self.mail(sender, size, body, dsn),
+            Command::Rcpt { recipient, dsn } => self.rcpt(recipient, dsn),
             Command::Data => self.data(),
             Command::Rset => {
                 let open = self.transaction.take().is_some();
@@ -482,7 +488,7 @@ impl Server {
         if extended {
             let size = self.config.message_bytes_max;
             self.put(format_args!(
-                "250-{host}\r\n250-PIPELINING\r\n250-SIZE {size}\r\n250-8BITMIME\r\n250 ENHANCEDSTATUSCODES\r\n"
+                "250-{host}\r\n250-PIPELINING\r\n250-SIZE {size}\r\n250-8BITMIME\r\n250-DSN\r\n250 ENHANCEDSTATUSCODES\r\n"
             ));
         } else {
             self.put(format_args!("250 {host}\r\n"));
@@ -490,7 +496,13 @@ impl Server {
         Some(Event::Hello)
     }
 
-    fn mail(&mut self, sender: ReversePath, size: Option<u64>, body: Option<Body>) -> Option<Event<'static>> {
+    fn mail(
+        &mut self,
+        sender: ReversePath,
+        size: Option<u64>,
+        body: Option<Body>,
+        dsn: SenderParameters,
+    ) -> Option<Event<'static>> {
         if self.helo.is_empty() {
             return self.out_of_order("Say HELO or EHLO first");
         }
@@ -508,10 +520,11 @@ impl Server {
             sender,
             declared_size: size.and_then(|s| u32::try_from(s).ok()),
             body: body.unwrap_or_default(),
+            dsn,
         })
     }
 
-    fn rcpt(&mut self, recipient: Recipient) -> Option<Event<'static>> {
+    fn rcpt(&mut self, recipient: Recipient, dsn: RecipientParameters) -> Option<Event<'static>> {
         let Some(transaction) = self.transaction else {
             return self.out_of_order("Say MAIL first");
         };
@@ -519,7 +532,7 @@ impl Server {
             Ok(mailbox) => mailbox,
             Err(fault) => return self.fault(fault),
         };
-        let octets = recipient.as_str().len();
+        let octets = recipient.as_str().len() + dsn.stored_bytes();
         if transaction.recipients >= RECIPIENTS_MAX
             || transaction.recipient_octets + octets > RECIPIENTS_BYTES_MAX
         {
@@ -527,7 +540,7 @@ impl Server {
             self.put(format_args!("452 4.5.3 Too many recipients\r\n"));
             return None;
         }
-        Some(Event::Rcpt { question: self.ask(Asked::Rcpt { octets }), recipient })
+        Some(Event::Rcpt { question: self.ask(Asked::Rcpt { octets }), recipient, dsn })
     }
 
     fn data(&mut self) -> Option<Event<'static>> {

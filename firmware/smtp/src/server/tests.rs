@@ -64,10 +64,10 @@ impl Session {
     fn handle(&mut self, event: Event<'_>) {
         self.events.push(match &event {
             Event::Data(_) => Text::new(),
-            Event::Mail { sender, declared_size, body, .. } => {
-                format!("Mail <{sender}> {declared_size:?} {body:?}")
+            Event::Mail { sender, declared_size, body, dsn, .. } => {
+                format!("Mail <{sender}> {declared_size:?} {body:?}{dsn}")
             }
-            Event::Rcpt { recipient, .. } => format!("Rcpt <{recipient}>"),
+            Event::Rcpt { recipient, dsn, .. } => format!("Rcpt <{recipient}>{dsn}"),
             Event::DataStart { .. } => "DataStart".into(),
             Event::DataEnd { size, .. } => format!("DataEnd {size}"),
             other => format!("{other:?}"),
@@ -81,7 +81,7 @@ impl Session {
                     self.server.accept(question);
                 }
             }
-            Event::Rcpt { question, recipient } => {
+            Event::Rcpt { question, recipient, .. } => {
                 if recipient.domain() == "denied.example" {
                     self.server.refuse(question, &Server::relay_denied());
                 } else {
@@ -129,7 +129,7 @@ macro_rules! recv {
 }
 
 const EHLO_REPLY: &str =
-    "250-mx.example.com\r\n250-PIPELINING\r\n250-SIZE 2000000\r\n250-8BITMIME\r\n250 ENHANCEDSTATUSCODES\r\n";
+    "250-mx.example.com\r\n250-PIPELINING\r\n250-SIZE 2000000\r\n250-8BITMIME\r\n250-DSN\r\n250 ENHANCEDSTATUSCODES\r\n";
 
 /// A session that has been greeted and has greeted.
 fn greeted() -> Session {
@@ -344,6 +344,33 @@ fn recipients_are_bounded_in_number_and_octets() {
     let accepted = s.take_replies().matches("250 2.1.5").count();
     assert_eq!(accepted, RECIPIENTS_BYTES_MAX / (64 + 1 + domain.len()));
     assert!(accepted >= 100);
+
+    // What was asked of reports takes room, too.
+    send!(s, "RSET\r\nMAIL FROM:<>\r\n");
+    s.take_replies();
+    let original = "o".repeat(493);
+    for n in 0..200 {
+        send!(s, format!("RCPT TO:<{n}@example.net> ORCPT=rfc822;{original}\r\n"));
+    }
+    let accepted = s.take_replies().matches("250 2.1.5").count();
+    assert!((50..100).contains(&accepted), "{accepted}");
+}
+
+#[test]
+fn what_the_sender_asks_of_reports_is_told() {
+    let mut s = greeted();
+    send!(s, "MAIL FROM:<a@example.org> RET=hdrs ENVID=QQ+2B1 SIZE=20\r\n");
+    send!(s, "RCPT TO:<b@example.net> ORCPT=rfc822;B@Example.net NOTIFY=delay,success\r\n");
+    send!(s, "RCPT TO:<c@example.net> notify=NEVER\r\n");
+    assert_eq!(
+        s.events,
+        [
+            "Hello",
+            "Mail <a@example.org> Some(20) SevenBit RET=HDRS ENVID=QQ+2B1",
+            "Rcpt <b@example.net> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;B@Example.net",
+            "Rcpt <c@example.net> NOTIFY=NEVER",
+        ]
+    );
 }
 
 #[test]
@@ -489,6 +516,10 @@ fn pieces() -> impl Strategy<Value = Heap<u8>> {
         Just(b"MAIL FROM:<nobody@example.org>\r\n".to_vec()),
         Just(b"RCPT TO:<b@example.net>\r\n".to_vec()),
         Just(b"RCPT TO:<b@denied.example>\r\n".to_vec()),
+        Just(b"MAIL FROM:<a@example.org> RET=FULL ENVID=x+2By\r\n".to_vec()),
+        Just(b"MAIL FROM:<a@example.org> RET=HALF\r\n".to_vec()),
+        Just(b"RCPT TO:<b@example.net> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;b@example.net\r\n".to_vec()),
+        Just(b"RCPT TO:<b@example.net> ORCPT=rfc822;+0D+0A\r\n".to_vec()),
         Just(b"DATA\r\n".to_vec()),
         Just(b"MAIL FROM:<>\r\nRCPT TO:<b@example.net>\r\nDATA\r\n".to_vec()),
         Just(b"text\r\n..x\r\n.\r\n".to_vec()),
