@@ -21,7 +21,9 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use embassy_futures::yield_now;
-use envelope::{EnhancedStatus, Mailbox, Protocol, QueueId, ReversePath};
+use envelope::{
+    EnhancedStatus, Mailbox, Protocol, QueueId, RecipientParameters, ReversePath, SenderParameters,
+};
 use events::{Event, Stage};
 use flash_log::Partition;
 use limits::relay::{RECEIVED_COUNT_MAX, SESSION_READ_BYTES, SESSIONS_IN_COUNT_MAX};
@@ -29,7 +31,7 @@ use platform::Stream;
 use smime::Scanner;
 use smtp::Reply;
 use smtp::server::{Config, End, Event as Said, Question, Server, Violation};
-use spool::{Admission, Arrival, Class, Incoming, SpoolError, SpoolFull};
+use spool::{Admission, Arrival, Class, Incoming, NewRecipient, SpoolError, SpoolFull};
 
 /// Serves one connection from greeting to close. `peer` is the client's address. Dropping the future half-way loses
 /// nothing that was answered with 250.
@@ -55,6 +57,7 @@ pub async fn session<P: Platform, S: Stream>(appliance: &Appliance<'_, P>, strea
         peer: peer.ip().to_canonical(),
         server,
         sender: ReversePath::Null,
+        dsn: SenderParameters::default(),
         declared_size: None,
         recipients: Vec::new(),
         letter: None,
@@ -105,8 +108,10 @@ struct Session<'a, 'f, P: Platform> {
     peer: IpAddr,
     server: Server,
     sender: ReversePath,
+    /// What the sender asked of reports.
+    dsn: SenderParameters,
     declared_size: Option<u32>,
-    recipients: Vec<Mailbox>,
+    recipients: Vec<(Mailbox, RecipientParameters)>,
     letter: Option<Letter<'a, Partition<'f, P::Flash>>>,
 }
 
@@ -177,8 +182,10 @@ impl<P: Platform> Session<'_, '_, P> {
     async fn answer(&mut self, said: Said<'_>) {
         match said {
             Said::Hello | Said::Reset => self.forget(),
-            Said::Mail { question, sender, declared_size, .. } => self.mail(question, sender, declared_size),
-            Said::Rcpt { question, recipient } => self.rcpt(question, recipient),
+            Said::Mail { question, sender, declared_size, dsn, .. } => {
+                self.mail(question, sender, declared_size, dsn);
+            }
+            Said::Rcpt { question, recipient, dsn } => self.rcpt(question, recipient, dsn),
             Said::DataStart { question } => self.data_start(question),
             // In boxes: what the store needs while it writes would otherwise be in every session's static future, and
             // few sessions write at the same moment.
@@ -199,12 +206,20 @@ impl<P: Platform> Session<'_, '_, P> {
     fn forget(&mut self) {
         self.letter = None;
         self.sender = ReversePath::Null;
+        self.dsn = SenderParameters::default();
         self.recipients = Vec::new();
     }
 
-    fn mail(&mut self, question: Question, sender: ReversePath, declared_size: Option<u32>) {
+    fn mail(
+        &mut self,
+        question: Question,
+        sender: ReversePath,
+        declared_size: Option<u32>,
+        dsn: SenderParameters,
+    ) {
         self.forget();
         self.sender = sender;
+        self.dsn = dsn;
         self.declared_size = declared_size;
         if self.appliance.stopping.get() {
             return self.refuse(question, Stage::Mail, None, &stopping_reply());
@@ -222,11 +237,11 @@ impl<P: Platform> Session<'_, '_, P> {
         }
     }
 
-    fn rcpt(&mut self, question: Question, recipient: Mailbox) {
+    fn rcpt(&mut self, question: Question, recipient: Mailbox, dsn: RecipientParameters) {
         if self.appliance.stopping.get() {
             self.refuse(question, Stage::Rcpt, Some(&recipient), &stopping_reply());
         } else if self.appliance.settings().may_relay(self.peer) {
-            self.recipients.push(recipient);
+            self.recipients.push((recipient, dsn));
             self.server.accept(question);
         } else {
             self.refuse(question, Stage::Rcpt, Some(&recipient), &Server::relay_denied());
@@ -234,7 +249,8 @@ impl<P: Platform> Session<'_, '_, P> {
     }
 
     fn data_start(&mut self, question: Question) {
-        let octets: usize = self.recipients.iter().map(|r| r.as_str().len()).sum();
+        let octets: usize =
+            self.recipients.iter().map(|(r, dsn)| r.as_str().len() + dsn.stored_bytes()).sum();
         let admission = Admission {
             size: self.declared_size,
             recipients: u16::try_from(self.recipients.len()).unwrap_or(u16::MAX),
@@ -297,8 +313,10 @@ impl<P: Platform> Session<'_, '_, P> {
         }
         let facts = facts.to_bytes();
         let protocol = self.server.protocol();
+        let sender_extra = self.dsn.to_bytes();
         let arrival = Arrival {
             sender: self.sender.as_str(),
+            sender_extra: &sender_extra,
             peer: Some(self.peer),
             helo: self.server.helo(),
             protocol: match protocol {
@@ -309,7 +327,9 @@ impl<P: Platform> Session<'_, '_, P> {
             facts: &facts,
             ..Arrival::default()
         };
-        let recipients = self.recipients.iter().map(Mailbox::as_str);
+        let extras: Vec<Vec<u8>> = self.recipients.iter().map(|(_, dsn)| dsn.to_bytes()).collect();
+        let recipients = self.recipients.iter().zip(&extras);
+        let recipients = recipients.map(|((to, _), extra)| NewRecipient { address: to.as_str(), extra });
         let begun = self.appliance.now();
         let committed = self.appliance.spool.commit(letter.incoming, &arrival, recipients).await;
         let waited_us = self.appliance.now().micros_since(begun);

@@ -337,10 +337,18 @@ fn parameters() -> Vec<Session> {
         rcpt("original_recipient_without_a_type", "ORCPT=recipient@example.net", &["501 5.5.4 ORCPT"]),
         rcpt("original_recipient_without_an_address", "ORCPT=rfc822;", &["501 5.5.4 ORCPT"]),
         rcpt("original_recipient_with_an_encoded_line_end", "ORCPT=rfc822;a+0D+0Ab", &["501 5.5.4 ORCPT"]),
-        rcpt("original_recipient_with_an_escaped_line_end", "ORCPT=utf-8;\\x{0D}\\x{0A}", &["501 5.5.4 ORCPT"]),
+        rcpt(
+            "original_recipient_with_an_escaped_line_end",
+            "ORCPT=utf-8;\\x{0D}\\x{0A}",
+            &["501 5.5.4 ORCPT"],
+        ),
         rcpt("original_recipient_in_raw_octets", "ORCPT=utf-8;\u{fc}@example.net", &["501 5.5.4"]),
         rcpt("original_recipient_twice", "ORCPT=rfc822;a ORCPT=rfc822;a", &["501 5.5.4"]),
-        rcpt("original_recipient_too_long", &format!("ORCPT=rfc822;{}", "x".repeat(494)), &["501 5.5.4 ORCPT"]),
+        rcpt(
+            "original_recipient_too_long",
+            &format!("ORCPT=rfc822;{}", "x".repeat(494)),
+            &["501 5.5.4 ORCPT"],
+        ),
         rcpt("unknown_rcpt_parameter", "FOO=BAR", &["555 5.5.4"]),
     ]
 }

@@ -11,7 +11,9 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use embassy_futures::yield_now;
-use envelope::{Body, EnhancedStatus, Mailbox, Permanence, QueueId, ReversePath};
+use envelope::{
+    Body, EnhancedStatus, Mailbox, Permanence, QueueId, RecipientParameters, ReversePath, SenderParameters,
+};
 use events::Event as Told;
 use platform::Stream;
 use smime::{Emitter, Facts, Recipe};
@@ -133,6 +135,7 @@ async fn load<P: Platform>(appliance: &Appliance<'_, P>, id: QueueId) -> Result<
         sender: ReversePath::parse(&arrival.sender).map_err(|_| SpoolError::Damaged)?,
         size: recipe.emitted_size(arrival.size).into(),
         body: if eight_bit { Body::EightBitMime } else { Body::SevenBit },
+        dsn: SenderParameters::from_bytes(&arrival.sender_extra),
     };
     Ok(Some(Letter { arrival, recipe, transaction }))
 }
@@ -190,7 +193,8 @@ fn hand_over<P: Platform, S: Stream>(
         None => connection.client.no_more_recipients(question),
         Some(recipient) => {
             let mailbox = Mailbox::parse(&recipient.address).map_err(|_| SpoolError::Damaged)?;
-            connection.client.recipient(question, &mailbox);
+            let dsn = RecipientParameters::from_bytes(&recipient.extra);
+            connection.client.recipient(question, &mailbox, &dsn);
             handed.push(Handed { index: recipient.index, mailbox, word: Word::None });
         }
     }

@@ -134,8 +134,14 @@ fn split_status(code: u16, text: &[u8]) -> (Option<EnhancedStatus>, &[u8]) {
 }
 
 impl Capabilities {
-    const NONE: Self =
-        Self { extended: false, pipelining: false, eight_bit_mime: false, dsn: false, size: false, size_max: None };
+    const NONE: Self = Self {
+        extended: false,
+        pipelining: false,
+        eight_bit_mime: false,
+        dsn: false,
+        size: false,
+        size_max: None,
+    };
 
     /// Notes the extension that one line of the reply to EHLO names.
     fn note(&mut self, line: &[u8]) {

@@ -213,7 +213,8 @@ fn a_pipelining_peer_gets_the_envelope_at_once_and_the_connection_is_used_again(
 #[test]
 fn what_the_sender_asked_of_reports_is_passed_on_where_the_peer_takes_it() {
     use envelope::{EnvelopeId, Notify, OriginalRecipient, Return};
-    let sender = SenderParameters { ret: Some(Return::Headers), envelope_id: EnvelopeId::parse(b"QQ+2B1").ok() };
+    let sender =
+        SenderParameters { ret: Some(Return::Headers), envelope_id: EnvelopeId::parse(b"QQ+2B1").ok() };
     let asked = RecipientParameters {
         notify: Notify::parse(b"failure,SUCCESS").ok(),
         original: OriginalRecipient::parse(b"rfc822;B+2Bx@Example.net").ok(),
@@ -241,7 +242,8 @@ fn the_longest_commands_go_out_whole() {
     use envelope::{EnvelopeId, Notify, OriginalRecipient, Return};
     let labels = ["d".repeat(63), "d".repeat(63), "d".repeat(63), "d".repeat(63)].join(".");
     let mailbox = Mailbox::parse(&format!("{}@{labels}", "l".repeat(64))).expect("valid");
-    let sender = SenderParameters { ret: Some(Return::Full), envelope_id: EnvelopeId::parse(&[b'e'; 100]).ok() };
+    let sender =
+        SenderParameters { ret: Some(Return::Full), envelope_id: EnvelopeId::parse(&[b'e'; 100]).ok() };
     let asked = RecipientParameters {
         notify: Notify::parse(b"SUCCESS,FAILURE,DELAY").ok(),
         original: OriginalRecipient::parse(format!("rfc822;{}", "o".repeat(493)).as_bytes()).ok(),
@@ -519,8 +521,12 @@ fn replies_that_are_none_break_the_protocol() {
 #[test]
 fn a_message_above_the_peers_maximum_is_not_tried() {
     let mut c = ready("250-SIZE 19\r\n");
-    let transaction =
-        Transaction { sender: ReversePath::Null, size: 20, body: Body::SevenBit, dsn: SenderParameters::default() };
+    let transaction = Transaction {
+        sender: ReversePath::Null,
+        size: 20,
+        body: Body::SevenBit,
+        dsn: SenderParameters::default(),
+    };
     assert_eq!(c.client.begin(&transaction), Err(BeginError::TooLarge(19)));
     assert_eq!(c.client.begin(&Transaction { size: 19, ..transaction.clone() }), Ok(()));
     assert_eq!(c.client.begin(&transaction), Err(BeginError::NotReady));

@@ -128,8 +128,7 @@ macro_rules! recv {
     };
 }
 
-const EHLO_REPLY: &str =
-    "250-mx.example.com\r\n250-PIPELINING\r\n250-SIZE 2000000\r\n250-8BITMIME\r\n250-DSN\r\n250 ENHANCEDSTATUSCODES\r\n";
+const EHLO_REPLY: &str = "250-mx.example.com\r\n250-PIPELINING\r\n250-SIZE 2000000\r\n250-8BITMIME\r\n250-DSN\r\n250 ENHANCEDSTATUSCODES\r\n";
 
 /// A session that has been greeted and has greeted.
 fn greeted() -> Session {
