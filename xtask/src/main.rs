@@ -39,6 +39,8 @@ enum Command {
     Lint(commands::lint::Options),
     /// Counts instructions per message and compares with the committed figures.
     Bench(commands::bench::Options),
+    /// Cuts the power of the queue on a simulated flash, again and again, and checks that it keeps its promises.
+    Sim(commands::sim::Options),
     /// Rules of this project that no compiler knows.
     Tidy(commands::tidy::Options),
     /// What the continuous integration does: .ci/run in a clean clone.
@@ -54,6 +56,7 @@ fn main() -> std::process::ExitCode {
         Command::Test(options) => commands::test::run(&options),
         Command::Lint(options) => commands::lint::run(&options),
         Command::Bench(options) => commands::bench::run(&options),
+        Command::Sim(options) => commands::sim::run(&options),
         Command::Tidy(options) => commands::tidy::run(&options),
         Command::Ci(options) => commands::ci::run(&options),
     };

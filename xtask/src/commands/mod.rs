@@ -7,6 +7,7 @@ pub mod demo;
 pub mod lint;
 pub mod run;
 pub mod setup;
+pub mod sim;
 pub mod test;
 pub mod tidy;
 
