@@ -27,6 +27,11 @@ pub const RECIPIENT_EXTRA_BYTES_MAX: usize = 512;
 pub const STATUS_TEXT_BYTES_MAX: usize = 128;
 /// Octets of the reason why a message waits or is held.
 pub const REASON_BYTES_MAX: usize = 96;
+/// Attempts at a message that its log keeps: the latest. Enough to see what happened in the last hours, and little
+/// enough that an attempt stays one small record.
+pub const ATTEMPTS_LOGGED_MAX: usize = 6;
+/// Octets of text of an entry of that log.
+pub const ATTEMPT_TEXT_BYTES_MAX: usize = 48;
 /// Recipients whose addresses, and whose states, share one record.
 pub const PAGE_RECIPIENTS_COUNT: usize = 16;
 /// Records that the index can name: content chunks, envelopes, recipient pages, states and recipes of all
@@ -56,7 +61,10 @@ crate::const_assert!(
         <= CHUNK_BYTES
 );
 crate::const_assert!(
-    64 + REASON_BYTES_MAX + PAGE_RECIPIENTS_COUNT * (4 + STATUS_TEXT_BYTES_MAX) <= CHUNK_BYTES
+    64 + REASON_BYTES_MAX
+        + ATTEMPTS_LOGGED_MAX * (16 + ATTEMPT_TEXT_BYTES_MAX)
+        + PAGE_RECIPIENTS_COUNT * (16 + STATUS_TEXT_BYTES_MAX)
+        <= CHUNK_BYTES
 );
 crate::const_assert!(RECIPIENTS_MAX < u16::MAX as usize);
 crate::const_assert!(RECORDS_COUNT_MAX >= 4 * MESSAGES_COUNT_MAX + 2 * 3_968);

@@ -1,9 +1,9 @@
 //! The one value that all tasks share, and how it comes up.
 
+use crate::Machine;
 use crate::counters::Counters;
 use crate::key_records::KeyRecords;
 use crate::schedule::{Next, Schedule, Step};
-use crate::{Machine, time};
 use core::cell::{Cell, Ref, RefCell};
 use core::fmt;
 use envelope::QueueId;
@@ -292,27 +292,11 @@ impl<'f, P: Platform> Appliance<'f, P> {
         u32::from_le_bytes(octets)
     }
 
-    /// The moment that `next_try`, as the spool keeps it (Unix seconds), means on the monotonic clock. Without a known
-    /// time, or for a moment further away than any pause, it is now: a try too many does no harm.
-    pub(crate) fn due(&self, next_try: u64) -> Option<Instant> {
-        let wait = next_try.checked_sub(self.unix_seconds()?)?;
-        let longest = u64::from(limits::settings::RETRY_MAX_S_MAX) * 2;
-        (1..=longest).contains(&wait).then(|| self.now().plus_s(wait))
-    }
-
-    /// The moment in `pause` seconds, as the spool keeps it: Unix seconds, 0 while the time is unknown.
-    pub(crate) fn next_try(&self, pause: time::Seconds) -> u64 {
-        self.unix_seconds().map_or(0, |now| now.saturating_add(pause.into()))
-    }
-
     /// What is to be done next with a message, from what the spool knows.
     pub(crate) fn next_step(&self, brief: &Brief) -> Next {
         match brief.state {
             MessageState::Held | MessageState::Damaged => Next::Nothing,
-            MessageState::Queued => {
-                let step = if brief.has_recipe { Step::Deliver } else { Step::Decide };
-                self.due(brief.next_try).map_or(Next::Now(step), |at| Next::At(at, step))
-            }
+            MessageState::Queued => Next::Now(if brief.has_recipe { Step::Deliver } else { Step::Decide }),
         }
     }
 

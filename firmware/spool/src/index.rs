@@ -12,7 +12,7 @@ use limits::spool::{
 };
 
 use crate::health::{Health, Notices};
-use crate::record::{CONTENT, ENVELOPE_BYTES_MAX, RECIPE, STATE, state_bytes_max};
+use crate::record::{CONTENT, ENVELOPE_BYTES_MAX, RECIPE, STATE, StatePage, state_bytes_max};
 use crate::types::{Admission, Brief, Class, MessageState, SpoolFull, Usage};
 
 /// No record.
@@ -68,10 +68,16 @@ pub(crate) struct Message {
     /// Offset of the last piece of content in the commit record; 0 if it has a record of its own.
     pub tail_at: u32,
     pub time: Option<u64>,
-    pub next_try: u64,
+    /// Moment of arrival.
+    pub moment: u64,
     pub recipients: u16,
     pub open: u16,
+    pub unreported: u16,
     pub attempts: u16,
+    pub reports: u16,
+    pub warned: bool,
+    /// A state page was found damaged: held until it is released.
+    pub uncertain: bool,
     /// Units promised: live records of the message and what may still come.
     pub promised: u32,
     /// Index records promised.
@@ -97,10 +103,14 @@ impl Message {
             chunk_bytes: CHUNK_BYTES as u32,
             tail_at: 0,
             time: None,
-            next_try: 0,
+            moment: 0,
             recipients: 0,
             open: 0,
+            unreported: 0,
             attempts: 0,
+            reports: 0,
+            warned: false,
+            uncertain: false,
             promised: 0,
             promised_records: 0,
             lost: false,
@@ -123,9 +133,18 @@ impl Message {
         usize::from(self.recipients).div_ceil(PAGE_RECIPIENTS_COUNT) as u32
     }
 
+    /// Takes over what page 0 of the states says about the message.
+    pub(crate) fn take_over(&mut self, page: &StatePage) {
+        (self.attempts, self.reports, self.warned) = (page.attempts, page.reports, page.warned);
+        self.uncertain |= page.uncertain;
+        let state = if page.held { MessageState::Held } else { MessageState::Queued };
+        self.status = Status::Stored(state);
+    }
+
     pub(crate) fn state(&self) -> Option<MessageState> {
         match self.status {
             Status::Incoming => None,
+            Status::Stored(MessageState::Queued) if self.uncertain => Some(MessageState::Held),
             Status::Stored(state) => Some(state),
         }
     }
@@ -533,14 +552,18 @@ impl Index {
 
     /// Units and index records of the states of `recipients` recipients at their longest.
     pub(crate) fn states_cost(recipients: u16) -> (u32, u32) {
-        let (full, rest) = (
-            usize::from(recipients) / PAGE_RECIPIENTS_COUNT,
-            usize::from(recipients) % PAGE_RECIPIENTS_COUNT,
-        );
-        let page = |count| units(state_bytes_max(count)) + 1;
-        let last = if rest > 0 || full == 0 { page(rest) } else { 0 };
-        let pages = full + usize::from(rest > 0 || full == 0);
-        (full as u32 * page(PAGE_RECIPIENTS_COUNT) + last, pages as u32)
+        let recipients = usize::from(recipients);
+        let pages = recipients.div_ceil(PAGE_RECIPIENTS_COUNT).max(1) as u32;
+        let page = |number, count| units(state_bytes_max(number, count)) + 1;
+        let last = recipients - (pages as usize - 1) * PAGE_RECIPIENTS_COUNT;
+        let cost = match pages {
+            1 => page(0, last),
+            _ => {
+                let full = page(1, PAGE_RECIPIENTS_COUNT);
+                page(0, PAGE_RECIPIENTS_COUNT) + (pages - 2) * full + page(1, last)
+            }
+        };
+        (cost, pages)
     }
 
     /// Units that are kept for a recipe.
@@ -617,6 +640,13 @@ impl Index {
         self.check(units, records, class)?;
         self.promise(place, units, records);
         Ok(())
+    }
+
+    /// Takes the room that `new` needs beyond `old`, which was taken before.
+    pub(crate) fn extend(&mut self, place: usize, old: &Admission, new: &Admission) -> Result<(), SpoolFull> {
+        let (old_units, old_records) = self.cost(old);
+        let (new_units, new_records) = self.cost(new);
+        self.grow(place, new_units.saturating_sub(old_units), new_records.saturating_sub(old_records))
     }
 
     /// Units of one more full chunk.
@@ -699,12 +729,17 @@ impl Index {
         Some(Brief {
             id: message.id,
             size: message.size,
+            room: u64::from(message.promised) * RECORD_ALIGN_BYTES as u64,
             time: message.time,
+            moment: message.moment,
             state: message.state()?,
+            uncertain: message.uncertain,
             recipients: message.recipients,
             recipients_open: message.open,
+            recipients_unreported: message.unreported,
             attempts: message.attempts,
-            next_try: message.next_try,
+            warned: message.warned,
+            reports: message.reports,
             has_recipe: self.other_of(message, key(RECIPE, 0)).is_some(),
             class: message.class,
         })

@@ -17,7 +17,7 @@
 //! [`Spool::append`] fills a buffer of one chunk and writes it only when more comes: a message of up to one chunk, and
 //! every message that is given up before, costs no write. [`Spool::commit`] writes further pages, then the commit
 //! record, and returns after that has been read back: `250` rests on it. A dropped [`Incoming`] gives everything
-//! back. [`Spool::set_recipe`], [`Spool::record_attempt`], [`Spool::hold`] and so on append records, the latest of a
+//! back. [`Spool::set_recipe`], [`Spool::change`], [`Spool::hold`] and so on append records, the latest of a
 //! key wins. [`Spool::remove`] programs the kill unit; when it returns the message can never come back.
 //!
 //! Operations take `&self` and may run concurrently; the flash is taken for one record at a time. If a future is
@@ -26,6 +26,11 @@
 //!
 //! # What is expected of the flash
 //! What [`flash_log`] expects, blocks of 16 KiB or more, at least 6 of them.
+//!
+//! # Moments
+//! Moments are seconds of a clock of the caller that runs only while the appliance does, so that neither a wrong time nor
+//! a time without power makes mail old. The spool compares no moments; it keeps them, and says after a mount which is
+//! the greatest that has passed ([`MountReport::moment`]).
 //!
 //! # Records
 //! All of them have the id of the message as owner. Numbers are little-endian; octets that are not mentioned are 0.
@@ -42,7 +47,7 @@
 //!
 //! | commit | |
 //! |---|---|
-//! | 0 | version, 1 |
+//! | 0 | version, 2 |
 //! | 1 | 0 mail of others, 1 report of our own |
 //! | 2 | protocol: 0 SMTP, 1 ESMTP, 2 ESMTPS, 3 local |
 //! | 3 | address family of the peer: 0 none, 4, 6 |
@@ -54,7 +59,7 @@
 //! | 38-45 | octets of sender, HELO name, sender extra, facts: two each |
 //! | 48-51 | octets of the first page |
 //! | 52-55 | where the tail begins in this payload; 0 if it is a content record, or empty |
-//! | 56-63 | first attempt, in the clock of the caller |
+//! | 56-63 | moment of arrival |
 //! | 64-67 | CRC-32C of the envelope: octets 72 to the end of the first page |
 //! | 68-71 | CRC-32C of octets 0-67 |
 //! | 72 … | sender, HELO name, sender extra, facts, first page |
@@ -64,16 +69,25 @@
 //!
 //! | states | |
 //! |---|---|
-//! | 0 | version, 1 |
-//! | 1 | page 0: 1 if held |
+//! | 0 | version, 2 |
+//! | 1 | page 0: bit 0 held, bit 1 sender warned of the delay, bit 2 states were lost |
 //! | 2-3 | page 0: attempts |
-//! | 4-11 | page 0: next attempt, in the clock of the caller |
-//! | 12-19 | reserved for the moment of the last attempt |
-//! | 20, 21 | octets of the reason; number of states |
-//! | 22 … | reason; then per recipient: 0 pending, 1 delivered, 2 deferred, 3 failed, the latter two followed by the reply code (two octets), the octets of the text (one), the text |
+//! | 4-5 | page 0: reports made |
+//! | 6, 7, 8 | octets of the reason; number of states; entries of the log |
+//! | 12-19 | moment of the change |
+//! | 20 … | page 0: reason |
+//! | … | per recipient a state |
+//! | … | page 0: entries of the log, the oldest first: seconds since 1970 (eight octets), status |
 //!
-//! A recipient of whom no state is recorded is pending. Kill marks say how it ended: 1 delivered, 2 bounced, 3 operator,
-//! 0x80 moved.
+//! | state | |
+//! |---|---|
+//! | 0 | pending |
+//! | 1 | delivered |
+//! | 2 | deferred; attempts (one octet), moment of the next attempt (eight), status |
+//! | 3, 4, 5 | failed, relayed, closed; status |
+//!
+//! A status is a reply code (two octets), octets of text (one), the text. A recipient of whom no state is recorded is
+//! pending. Kill marks say how a message ended: 1 delivered, 2 bounced, 3 operator, 0x80 moved.
 //!
 //! # Mount
 //! 1. First pass over all directories: every commit record that is not killed is a message. If there are two of one
@@ -83,7 +97,8 @@
 //! 3. For each message the first 72 octets of the commit record and the state pages are read.
 //!
 //! A message that lacks a chunk or a page, or whose first 72 octets are damaged, is listed as
-//! [`MessageState::Damaged`]; one whose states are damaged is held, since sending it might send it twice. Content is
+//! [`MessageState::Damaged`]; one whose states are damaged is held and says so ([`Brief::uncertain`]), since sending it
+//! might send it twice. Content is
 //! checked against its checksum when a reader comes to a chunk. Ids go on above every id in a slot, an open header or
 //! an intent; an id whose message was never committed may be given again after a restart.
 //!
@@ -119,7 +134,7 @@
 //! reports.
 //!
 //! A message counts with its records (each payload rounded up to 32, plus 32), the longest states that its
-//! recipients can get (about 300 octets for one, 2.2 KiB per page), and its recipe or 6 KiB for one. While it arrives
+//! recipients can get (640 octets for one, 2.8 KiB for a page), and its recipe or 6 KiB for one. While it arrives
 //! the longest envelope is counted; `commit` gives back what was not needed. So everything that happens to an admitted
 //! message fits, except a recipe larger than 6 KiB, which is checked when it comes.
 //!

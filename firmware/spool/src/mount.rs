@@ -39,7 +39,7 @@ impl<F: NorFlash> Spool<F> {
             ..MountReport::default()
         };
         let geometry = Geometry::new(log.block_room());
-        if geometry.payload_max < state_bytes_max(PAGE_RECIPIENTS_COUNT) {
+        if geometry.payload_max < state_bytes_max(0, PAGE_RECIPIENTS_COUNT) {
             // A state page would not fit the blocks: nothing that this product runs on.
             return Err(SpoolError::Flash);
         }
@@ -48,10 +48,12 @@ impl<F: NorFlash> Spool<F> {
         mount.find_messages(&blocks, &mut report).await.map_err(flash_error)?;
         mount.find_records(&blocks, &mut report).await.map_err(flash_error)?;
         for place in mount.index.places() {
-            mount.complete(usize::from(place)).await.map_err(flash_error)?;
+            let moment = mount.complete(usize::from(place)).await.map_err(flash_error)?;
+            report.moment = report.moment.max(moment);
             let message = &mount.index.messages[usize::from(place)];
             report.messages += 1;
             report.messages_damaged += u32::from(message.state() == Some(MessageState::Damaged));
+            report.messages_uncertain += u32::from(message.uncertain);
         }
         let Mounting { log, mut index } = mount;
         index.capacity = index.geometry.capacity(log.usable_blocks());
@@ -121,8 +123,9 @@ impl<F: NorFlash> Mounting<F> {
         Ok(())
     }
 
-    /// Third: what the records of a message say about it.
-    async fn complete(&mut self, place: usize) -> Result<(), LogError> {
+    /// Third: what the records of a message say about it. Returns the greatest moment that they name.
+    async fn complete(&mut self, place: usize) -> Result<u64, LogError> {
+        let mut moment = 0;
         let mut bytes = [0; PREFIX_BYTES];
         let message = self.index.messages[place];
         let mut prefix = None;
@@ -138,7 +141,7 @@ impl<F: NorFlash> Mounting<F> {
             message.chunk_bytes = prefix.chunk_bytes;
             message.tail_at = prefix.tail_at;
             message.time = prefix.time;
-            message.next_try = prefix.next_try;
+            message.moment = prefix.moment;
             message.recipients = prefix.recipients;
             message.open = prefix.recipients;
             let last = u32::from(prefix.tail_at == 0 && prefix.size > 0);
@@ -150,16 +153,17 @@ impl<F: NorFlash> Mounting<F> {
             for page in 1..message.pages() {
                 whole &= self.index.other(place, key(RECIPIENTS, page)).is_some();
             }
-            self.read_states(place).await?;
+            moment = prefix.moment.max(self.read_states(place).await?);
         }
         if prefix.is_none() || !whole {
             self.index.messages[place].status = Status::Stored(MessageState::Damaged);
         }
         self.index.settle(place);
-        Ok(())
+        Ok(moment)
     }
 
-    async fn read_states(&mut self, place: usize) -> Result<(), LogError> {
+    async fn read_states(&mut self, place: usize) -> Result<u64, LogError> {
+        let mut moment = 0;
         let mut record = self.index.messages[place].others;
         let mut payload = Vec::new();
         while record != NONE {
@@ -184,18 +188,16 @@ impl<F: NorFlash> Mounting<F> {
             let message = &mut self.index.messages[place];
             let Some(page) = page else {
                 // Who was delivered is not known any more: the operator decides.
-                message.status = Status::Stored(MessageState::Held);
+                message.uncertain = true;
                 continue;
             };
+            moment = moment.max(page.moment);
             message.open = message.open.saturating_sub(recipients as u16 - page.open());
+            message.unreported += page.unreported();
             if page_number == 0 {
-                message.attempts = page.attempts;
-                message.next_try = page.next_try;
-                if page.held {
-                    message.status = Status::Stored(MessageState::Held);
-                }
+                message.take_over(&page);
             }
         }
-        Ok(())
+        Ok(moment)
     }
 }

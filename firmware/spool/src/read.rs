@@ -10,7 +10,7 @@ use limits::spool::PAGE_RECIPIENTS_COUNT;
 
 use crate::index::{NONE, key};
 use crate::record::{PREFIX_BYTES, Prefix, RECIPE, RECIPIENTS, STATE, StatePage, page_recipients, strings};
-use crate::types::{ArrivalInfo, Brief, MessageState, Recipient, SpoolError, Summary, Usage};
+use crate::types::{ArrivalInfo, Brief, History, MessageState, Recipient, SpoolError, Summary, Usage};
 use crate::{Inner, Spool, flash_error};
 
 impl<F: NorFlash> Spool<F> {
@@ -126,6 +126,7 @@ impl<F: NorFlash> Spool<F> {
             helo,
             protocol: prefix.protocol,
             time: prefix.time,
+            moment: prefix.moment,
             recipients: prefix.recipients,
             class: prefix.class,
         })
@@ -144,31 +145,63 @@ impl<F: NorFlash> Spool<F> {
         Ok(())
     }
 
-    /// The state page of some recipients, as recorded or fresh.
+    /// The state page of some recipients, as recorded or fresh, and whether it could be read. If not it counts as
+    /// fresh, and the message is held from now on: the operator decides whether to send again.
     pub(crate) async fn load_state(
         &self,
         inner: &mut Inner<F>,
         place: usize,
         page: u32,
-    ) -> Result<StatePage, SpoolError> {
-        let (recipients, next_try, at) = {
+    ) -> Result<(StatePage, bool), SpoolError> {
+        let (state, readable) = self.load_state_page(inner, place, page).await?;
+        if !readable && !self.index.borrow().messages[place].uncertain {
+            // The figures in RAM are about states that nobody can read any more.
+            let (mut open, mut unreported) = (0, 0);
+            let pages = self.index.borrow().messages[place].pages();
+            for page in 0..pages {
+                let (state, _) = self.load_state_page(inner, place, page).await?;
+                open += state.open();
+                unreported += state.unreported();
+            }
+            let message = &mut self.index.borrow_mut().messages[place];
+            (message.uncertain, message.open, message.unreported) = (true, open, unreported);
+        }
+        Ok((state, readable))
+    }
+
+    async fn load_state_page(
+        &self,
+        inner: &mut Inner<F>,
+        place: usize,
+        page: u32,
+    ) -> Result<(StatePage, bool), SpoolError> {
+        let (recipients, at) = {
             let index = self.index.borrow();
             let message = &index.messages[place];
             let record = index.other(place, key(STATE, page));
             let at = record.map(|record| index.records[record as usize].at);
-            (message.page_recipients(page), message.next_try, at)
+            (message.page_recipients(page), at)
         };
-        let fresh = StatePage::fresh(recipients, next_try);
         let Some(at) = at else {
-            return Ok(fresh);
+            return Ok((StatePage::fresh(recipients), true));
         };
         let mut payload = Vec::new();
-        match self.load(inner, at, &mut payload).await {
-            // A damaged page: the mount has held the message, and the operator decides to send again.
-            Ok(()) => Ok(StatePage::decode(&payload, recipients).unwrap_or(fresh)),
-            Err(SpoolError::Damaged) => Ok(fresh),
-            Err(error) => Err(error),
-        }
+        let found = match self.load(inner, at, &mut payload).await {
+            Ok(()) => StatePage::decode(&payload, recipients),
+            Err(SpoolError::Damaged) => None,
+            Err(error) => return Err(error),
+        };
+        Ok(found.map_or_else(|| (StatePage::fresh(recipients), false), |page| (page, true)))
+    }
+
+    /// The latest attempts at a message, oldest first.
+    ///
+    /// # Errors
+    /// [`SpoolError::NoSuchMessage`], [`SpoolError::Flash`].
+    pub async fn history(&self, id: QueueId) -> Result<History, SpoolError> {
+        let mut inner = self.lock().await;
+        let place = self.index.borrow().stored(id).ok_or(SpoolError::NoSuchMessage)?;
+        Ok(self.load_state(&mut inner, place, 0).await?.0.history)
     }
 
     /// One recipient with its state.
@@ -182,7 +215,8 @@ impl<F: NorFlash> Spool<F> {
     }
 
     /// Replaces `out` by up to [`limits::spool::PAGE_RECIPIENTS_COUNT`] recipients from `first` on, at least one
-    /// unless `first` is the number of recipients or more.
+    /// unless `first` is the number of recipients or more. If their states cannot be read they count as pending;
+    /// the message is held then (see [`Brief::uncertain`]), and whoever finds that out is told once.
     ///
     /// # Errors
     /// As [`Self::arrival`].
@@ -195,13 +229,13 @@ impl<F: NorFlash> Spool<F> {
         out.clear();
         let mut inner = self.lock().await;
         let page = (usize::from(first) / PAGE_RECIPIENTS_COUNT) as u32;
-        let (place, count, at) = {
+        let (place, count, certain, at) = {
             let index = self.index.borrow();
             let place = index.stored(id).ok_or(SpoolError::NoSuchMessage)?;
             let message = &index.messages[place];
             let record = index.other(place, key(RECIPIENTS, page));
             let at = record.map(|record| index.records[record as usize].at);
-            (place, message.recipients, at)
+            (place, message.recipients, !message.uncertain, at)
         };
         if first >= count {
             return Ok(());
@@ -214,7 +248,10 @@ impl<F: NorFlash> Spool<F> {
         } else {
             self.load(&mut inner, at.ok_or(SpoolError::Damaged)?, &mut bytes).await?;
         }
-        let state = self.load_state(&mut inner, place, page).await?;
+        let (state, _) = self.load_state(&mut inner, place, page).await?;
+        if certain && self.index.borrow().messages[place].uncertain {
+            return Err(SpoolError::Damaged);
+        }
         let stored = page_recipients(&bytes).take(PAGE_RECIPIENTS_COUNT);
         for ((number, recipient), state) in stored.enumerate().zip(state.states) {
             let index = page as usize * PAGE_RECIPIENTS_COUNT + number;
@@ -258,29 +295,40 @@ impl<F: NorFlash> Spool<F> {
         index.after(None).filter_map(|message| index.brief(message)).for_each(|brief| visit(&brief));
     }
 
-    /// The first message after `after` (or the first of all) in order of ids, with its reason. Listing by
+    /// The first message after `after` (or the first of all) in order of ids, with what a table shows. Listing by
     /// repeated calls sees every message that exists throughout exactly once.
     ///
     /// # Errors
     /// [`SpoolError::Flash`]. A damaged message is listed as such.
     pub async fn next_summary(&self, after: Option<QueueId>) -> Result<Option<Summary>, SpoolError> {
         let mut inner = self.lock().await;
-        let (brief, place) = {
+        let found = {
             let index = self.index.borrow();
-            let message = index.after(after).next();
-            let brief = message.and_then(|message| index.brief(message));
-            let place = message.and_then(|message| index.stored(message.id));
-            match (brief, place) {
-                (Some(brief), Some(place)) => (brief, place),
-                _ => return Ok(None),
-            }
+            let id = index.after(after).next().map(|message| message.id);
+            id.and_then(|id| Some((id, index.stored(id)?)))
+        };
+        let Some((id, place)) = found else {
+            return Ok(None);
         };
         let reason = match self.load_state(&mut inner, place, 0).await {
-            Ok(state) => state.reason,
+            Ok((state, _)) => state.reason,
             Err(SpoolError::Flash) => return Err(SpoolError::Flash),
             Err(_) => String::new(),
         };
-        Ok(Some(Summary { brief, reason }))
+        let mut bytes = Vec::new();
+        let (sender, recipient) = match self.load_envelope(&mut inner, id, &mut bytes).await {
+            Ok(prefix) => {
+                let sender = strings(&prefix, &bytes).map(|(sender, ..)| sender);
+                let page = bytes.get(prefix.facts_at().1..).unwrap_or_default();
+                let first = page_recipients(page).next().flatten().map(|(address, _)| address);
+                (sender.unwrap_or_default(), first.unwrap_or_default())
+            }
+            Err(SpoolError::Flash) => return Err(SpoolError::Flash),
+            Err(_) => Default::default(),
+        };
+        let index = self.index.borrow();
+        let brief = index.brief(&index.messages[place]);
+        Ok(brief.map(|brief| Summary { brief, sender, recipient, reason }))
     }
 
     /// Room and wear. While another operation has the flash, the figures about blocks are those of the last call.

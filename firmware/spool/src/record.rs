@@ -7,11 +7,13 @@ use flash_log::checksum;
 use heapless::String;
 use limits::smtp::{DOMAIN_BYTES_MAX, MAILBOX_BYTES_MAX};
 use limits::spool::{
-    FACTS_BYTES_MAX, PAGE_RECIPIENTS_COUNT, REASON_BYTES_MAX, RECIPIENT_EXTRA_BYTES_MAX,
-    SENDER_EXTRA_BYTES_MAX, STATUS_TEXT_BYTES_MAX,
+    ATTEMPT_TEXT_BYTES_MAX, ATTEMPTS_LOGGED_MAX, FACTS_BYTES_MAX, PAGE_RECIPIENTS_COUNT, REASON_BYTES_MAX,
+    RECIPIENT_EXTRA_BYTES_MAX, SENDER_EXTRA_BYTES_MAX, STATUS_TEXT_BYTES_MAX,
 };
 
-use crate::types::{Arrival, Class, NewRecipient, Protocol, RecipientState, SpoolError, Status};
+use crate::types::{
+    Arrival, Attempt, Change, Class, History, NewRecipient, Protocol, RecipientState, SpoolError, Status, cut,
+};
 
 /// Kinds of records in the log of the spool.
 pub(crate) const COMMIT: u8 = 1;
@@ -23,7 +25,8 @@ pub(crate) const RECIPE: u8 = 5;
 /// Octets of the fixed part of a commit record.
 pub(crate) const PREFIX_BYTES: usize = 72;
 const PREFIX_SUMMED: usize = 68;
-const VERSION: u8 = 1;
+/// Version of commit records and state pages.
+const VERSION: u8 = 2;
 const TIME_UNKNOWN: u64 = u64::MAX;
 
 /// Octets of an envelope without recipients at most.
@@ -31,11 +34,16 @@ pub(crate) const ENVELOPE_BYTES_MAX: usize =
     PREFIX_BYTES + MAILBOX_BYTES_MAX + DOMAIN_BYTES_MAX + SENDER_EXTRA_BYTES_MAX + FACTS_BYTES_MAX;
 
 /// Octets of the fixed part of a state page.
-const STATE_HEADER_BYTES: usize = 22;
+const STATE_HEADER_BYTES: usize = 20;
+/// Octets of the state of one recipient at most: tag, code, attempts, next attempt, octets of text, text.
+const STATE_BYTES_MAX: usize = 1 + 2 + 1 + 8 + 1 + STATUS_TEXT_BYTES_MAX;
+/// Octets of an entry of the log at most: time, code, octets of text, text.
+const ATTEMPT_BYTES_MAX: usize = 8 + 2 + 1 + ATTEMPT_TEXT_BYTES_MAX;
 
-/// Octets of a state page with `recipients` recipients at most.
-pub(crate) const fn state_bytes_max(recipients: usize) -> usize {
-    STATE_HEADER_BYTES + REASON_BYTES_MAX + recipients * (4 + STATUS_TEXT_BYTES_MAX)
+/// Octets of a state page with `recipients` recipients at most; only page 0 has reason and log.
+pub(crate) const fn state_bytes_max(page: u32, recipients: usize) -> usize {
+    let head = if page == 0 { REASON_BYTES_MAX + ATTEMPTS_LOGGED_MAX * ATTEMPT_BYTES_MAX } else { 0 };
+    STATE_HEADER_BYTES + head + recipients * STATE_BYTES_MAX
 }
 
 /// A reader over octets that came from flash: every access is checked.
@@ -90,7 +98,7 @@ pub(crate) struct Prefix {
     pub page_len: u32,
     /// Offset of the last piece of content in the payload; 0 if it has a record of its own.
     pub tail_at: u32,
-    pub next_try: u64,
+    pub moment: u64,
     pub envelope_crc: u32,
 }
 
@@ -126,7 +134,7 @@ impl Prefix {
         out[44..46].copy_from_slice(&self.facts_len.to_le_bytes());
         out[48..52].copy_from_slice(&self.page_len.to_le_bytes());
         out[52..56].copy_from_slice(&self.tail_at.to_le_bytes());
-        out[56..64].copy_from_slice(&self.next_try.to_le_bytes());
+        out[56..64].copy_from_slice(&self.moment.to_le_bytes());
         out[64..68].copy_from_slice(&self.envelope_crc.to_le_bytes());
         let crc = checksum(&out[..PREFIX_SUMMED]).to_le_bytes();
         out[PREFIX_SUMMED..].copy_from_slice(&crc);
@@ -167,7 +175,7 @@ impl Prefix {
             },
             page_len: reader.u32()?,
             tail_at: reader.u32()?,
-            next_try: reader.u64()?,
+            moment: reader.u64()?,
             envelope_crc: reader.u32()?,
         };
         (version == VERSION && reader.u32()? == checksum(&bytes[..PREFIX_SUMMED])).then_some(prefix)
@@ -216,7 +224,7 @@ pub(crate) fn envelope(
         facts_len: len16(arrival.facts, FACTS_BYTES_MAX)?,
         page_len: u32::try_from(page.len()).map_err(|_| SpoolError::TooLong)?,
         tail_at: 0,
-        next_try: arrival.next_try,
+        moment: arrival.moment,
         envelope_crc: 0,
     };
     let mut out = Vec::with_capacity(PREFIX_BYTES + prefix.envelope_len() as usize + 32);
@@ -275,47 +283,81 @@ pub(crate) fn page_recipients(page: &[u8]) -> impl Iterator<Item = Option<Stored
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct StatePage {
     pub held: bool,
+    pub warned: bool,
+    /// The state of some recipients was lost.
+    pub uncertain: bool,
     pub attempts: u16,
-    pub next_try: u64,
+    pub reports: u16,
+    /// When the page was written.
+    pub moment: u64,
     pub reason: String<REASON_BYTES_MAX>,
     pub states: heapless::Vec<RecipientState, PAGE_RECIPIENTS_COUNT>,
+    pub history: History,
 }
+
+const HELD: u8 = 1;
+const WARNED: u8 = 2;
+const UNCERTAIN: u8 = 4;
 
 impl StatePage {
     /// The page of recipients of which nothing has been recorded.
-    pub(crate) fn fresh(recipients: usize, next_try: u64) -> Self {
-        let states = (0..recipients.min(PAGE_RECIPIENTS_COUNT)).map(|_| RecipientState::Pending).collect();
-        Self { held: false, attempts: 0, next_try, reason: String::new(), states }
+    pub(crate) fn fresh(recipients: usize) -> Self {
+        Self {
+            held: false,
+            warned: false,
+            uncertain: false,
+            attempts: 0,
+            reports: 0,
+            moment: 0,
+            reason: String::new(),
+            states: (0..recipients.min(PAGE_RECIPIENTS_COUNT)).map(|_| RecipientState::Pending).collect(),
+            history: History::new(),
+        }
     }
 
     pub(crate) fn open(&self) -> u16 {
         self.states.iter().filter(|state| state.is_open()).count() as u16
     }
 
+    pub(crate) fn unreported(&self) -> u16 {
+        self.states.iter().filter(|state| state.is_unreported()).count() as u16
+    }
+
+    /// Changes what page 0 says about the message.
+    pub(crate) fn apply(&mut self, change: &Change<'_>) {
+        self.held = change.held.unwrap_or(self.held);
+        self.warned |= change.warned;
+        self.reports = self.reports.max(change.reports);
+        if let Some(reason) = change.reason {
+            self.reason = cut(reason);
+        }
+        if let Some(attempt) = &change.attempt {
+            self.attempts = self.attempts.saturating_add(1);
+            if self.history.is_full() {
+                self.history.remove(0);
+            }
+            // There is room now.
+            let _ = self.history.push(attempt.clone());
+        }
+    }
+
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(state_bytes_max(self.states.len()));
+        let mut out = Vec::with_capacity(STATE_HEADER_BYTES + REASON_BYTES_MAX);
         out.push(VERSION);
-        out.push(u8::from(self.held));
+        let flags = [(self.held, HELD), (self.warned, WARNED), (self.uncertain, UNCERTAIN)];
+        out.push(flags.into_iter().filter(|(set, _)| *set).map(|(_, flag)| flag).sum());
         out.extend_from_slice(&self.attempts.to_le_bytes());
-        out.extend_from_slice(&self.next_try.to_le_bytes());
-        // Room for the moment of the last attempt, in the clock of the caller.
-        out.extend_from_slice(&[0; 8]);
+        out.extend_from_slice(&self.reports.to_le_bytes());
         out.push(self.reason.len() as u8);
         out.push(self.states.len() as u8);
+        out.push(self.history.len() as u8);
+        out.extend_from_slice(&[0; 3]);
+        out.extend_from_slice(&self.moment.to_le_bytes());
         out.extend_from_slice(self.reason.as_bytes());
-        for state in &self.states {
-            let (tag, status) = match state {
-                RecipientState::Pending => (0, None),
-                RecipientState::Delivered => (1, None),
-                RecipientState::Deferred(status) => (2, Some(status)),
-                RecipientState::Failed(status) => (3, Some(status)),
-            };
-            out.push(tag);
-            if let Some(status) = status {
-                out.extend_from_slice(&status.code.to_le_bytes());
-                out.push(status.text.len() as u8);
-                out.extend_from_slice(status.text.as_bytes());
-            }
+        self.states.iter().for_each(|state| put_state(&mut out, state));
+        for Attempt { time, code, text } in &self.history {
+            out.extend_from_slice(&time.unwrap_or(TIME_UNKNOWN).to_le_bytes());
+            put_status(&mut out, *code, text);
         }
         out
     }
@@ -323,35 +365,89 @@ impl StatePage {
     /// `recipients` is the number that the page must have.
     pub(crate) fn decode(bytes: &[u8], recipients: usize) -> Option<Self> {
         let mut reader = Reader(bytes);
-        let [version, held] = reader.array()?;
+        let [version, flags] = reader.array()?;
         let attempts = reader.u16()?;
-        let next_try = reader.u64()?;
-        reader.u64()?;
-        let reason = reader.u8()?.into();
-        let count = usize::from(reader.u8()?);
-        let reason = reader.text(reason)?;
+        let reports = reader.u16()?;
+        let [reason, count, logged, ..] = reader.array::<6>()?;
+        let moment = reader.u64()?;
+        if version != VERSION || usize::from(count) != recipients {
+            return None;
+        }
+        let reason = reader.text(reason.into())?;
         let mut states = heapless::Vec::new();
         for _ in 0..count {
-            let tag = reader.u8()?;
-            let status = |reader: &mut Reader<'_>| {
-                let code = reader.u16()?;
-                let len = reader.u8()?.into();
-                Some(Status { code, text: reader.text(len)? })
-            };
-            let state = match tag {
-                0 => RecipientState::Pending,
-                1 => RecipientState::Delivered,
-                2 => RecipientState::Deferred(status(&mut reader)?),
-                3 => RecipientState::Failed(status(&mut reader)?),
-                _ => return None,
-            };
-            states.push(state).ok()?;
+            states.push(reader.state()?).ok()?;
         }
-        let page = Self { held: held != 0, attempts, next_try, reason, states };
-        (version == VERSION && count == recipients).then_some(page)
+        let mut history = History::new();
+        for _ in 0..logged {
+            let time = reader.u64()?;
+            let code = reader.u16()?;
+            let len = reader.u8()?.into();
+            let text = reader.text(len)?;
+            history.push(Attempt { time: (time != TIME_UNKNOWN).then_some(time), code, text }).ok()?;
+        }
+        Some(Self {
+            held: flags & HELD != 0,
+            warned: flags & WARNED != 0,
+            uncertain: flags & UNCERTAIN != 0,
+            attempts,
+            reports,
+            moment,
+            reason,
+            states,
+            history,
+        })
     }
 }
 
+fn put_status(out: &mut Vec<u8>, code: u16, text: &str) {
+    out.extend_from_slice(&code.to_le_bytes());
+    out.push(text.len() as u8);
+    out.extend_from_slice(text.as_bytes());
+}
+
+fn put_state(out: &mut Vec<u8>, state: &RecipientState) {
+    match state {
+        RecipientState::Pending => out.push(0),
+        RecipientState::Delivered => out.push(1),
+        RecipientState::Deferred { attempts, next_try, .. } => {
+            out.extend_from_slice(&[2, *attempts]);
+            out.extend_from_slice(&next_try.to_le_bytes());
+        }
+        RecipientState::Failed(_) => out.push(3),
+        RecipientState::Relayed(_) => out.push(4),
+        RecipientState::Closed(_) => out.push(5),
+    }
+    if let Some(Status { code, text }) = state.status() {
+        put_status(out, *code, text);
+    }
+}
+
+impl Reader<'_> {
+    fn status(&mut self) -> Option<Status> {
+        let code = self.u16()?;
+        let len = self.u8()?.into();
+        Some(Status { code, text: self.text(len)? })
+    }
+
+    fn state(&mut self) -> Option<RecipientState> {
+        Some(match self.u8()? {
+            0 => RecipientState::Pending,
+            1 => RecipientState::Delivered,
+            2 => {
+                let attempts = self.u8()?;
+                let next_try = self.u64()?;
+                RecipientState::Deferred { status: self.status()?, attempts, next_try }
+            }
+            3 => RecipientState::Failed(self.status()?),
+            4 => RecipientState::Relayed(self.status()?),
+            5 => RecipientState::Closed(self.status()?),
+            _ => return None,
+        })
+    }
+}
+
+limits::const_assert!(ATTEMPT_TEXT_BYTES_MAX <= u8::MAX as usize);
 limits::const_assert!(STATUS_TEXT_BYTES_MAX <= u8::MAX as usize);
 limits::const_assert!(REASON_BYTES_MAX <= u8::MAX as usize);
 
@@ -368,7 +464,7 @@ mod tests {
             helo: "mail.example.org",
             time: Some(5),
             facts: &[1, 2, 3],
-            next_try: 99,
+            moment: 99,
             ..Arrival::default()
         };
         let (mut prefix, _) = envelope(&arrival, Class::Report, 70_000, 16_320, 3, &[9; 40]).unwrap();
@@ -384,18 +480,51 @@ mod tests {
 
     #[test]
     fn state_page_reads_back_and_any_cut_of_it_is_refused() {
-        let mut page = StatePage::fresh(4, 7);
+        let mut page = StatePage::fresh(6);
+        let long = "x".repeat(500);
+        let status = Status::new(451, "4.7.1 greylisted");
         page.states[1] = RecipientState::Delivered;
-        page.states[2] = RecipientState::Deferred(Status::new(451, "4.7.1 greylisted"));
-        page.states[3] = RecipientState::Failed(Status::new(550, &"x".repeat(500)));
-        page.reason = String::try_from("connection refused").unwrap();
+        page.states[2] = RecipientState::Deferred { status, attempts: 3, next_try: u64::MAX };
+        page.states[3] = RecipientState::Failed(Status::new(550, &long));
+        page.states[4] = RecipientState::Relayed(Status::new(250, ""));
+        page.states[5] = RecipientState::Closed(Status::new(0, "removed"));
+        page.moment = 77;
+        for attempt in 0..9 {
+            let attempt = Some(Attempt::new((attempt > 7).then_some(5), attempt, &long));
+            page.apply(&Change {
+                attempt,
+                warned: true,
+                reports: 2,
+                reason: Some(&long),
+                ..Change::default()
+            });
+        }
         let bytes = page.encode();
-        assert!(bytes.len() <= state_bytes_max(4));
-        assert_eq!(page.open(), 2);
-        assert_eq!(StatePage::decode(&bytes, 4), Some(page));
+        assert!(bytes.len() <= state_bytes_max(0, 6));
+        assert_eq!((page.open(), page.unreported(), page.attempts, page.history[0].code), (2, 2, 9, 3));
+        assert_eq!(StatePage::decode(&bytes, 6), Some(page));
         assert_eq!(StatePage::decode(&bytes, 5), None);
         for end in 0..bytes.len() {
-            assert_eq!(StatePage::decode(&bytes[..end], 4), None);
+            assert_eq!(StatePage::decode(&bytes[..end], 6), None);
+        }
+    }
+
+    #[test]
+    fn the_largest_page_takes_what_is_kept_for_it_to_the_octet() {
+        for (number, recipients) in [(0, 1), (0, 16), (1, 16)] {
+            let status = Status::new(451, &"s".repeat(STATUS_TEXT_BYTES_MAX));
+            let mut page = StatePage::fresh(recipients);
+            for state in &mut page.states {
+                *state = RecipientState::Deferred { status: status.clone(), attempts: 1, next_try: 1 };
+            }
+            if number == 0 {
+                let long = "r".repeat(REASON_BYTES_MAX);
+                for _ in 0..=ATTEMPTS_LOGGED_MAX {
+                    let attempt = Some(Attempt::new(None, 1, &long));
+                    page.apply(&Change { attempt, reason: Some(&long), ..Change::default() });
+                }
+            }
+            assert_eq!(page.encode().len(), state_bytes_max(number, recipients));
         }
     }
 }

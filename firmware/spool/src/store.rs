@@ -8,12 +8,11 @@ use flash_log::{LogError, Record};
 use limits::flash::{PLACE_ATTEMPTS_MAX, RECORD_ALIGN_BYTES};
 use limits::spool::{PAGE_RECIPIENTS_COUNT, RECIPE_BYTES_MAX};
 
-use crate::index::{Index, key, units};
-use crate::record::{
-    self, COMMIT, CONTENT, PREFIX_BYTES, RECIPE, RECIPIENTS, STATE, StatePage, state_bytes_max,
-};
+use crate::index::{key, units};
+use crate::record::{self, COMMIT, CONTENT, PREFIX_BYTES, RECIPE, RECIPIENTS, STATE, state_bytes_max};
 use crate::types::{
-    Admission, Arrival, MessageState, NewRecipient, RecipientState, Removal, SpoolError, SpoolFull, cut,
+    Admission, Arrival, Change, MessageState, NewRecipient, RecipientState, Removal, SpoolError, SpoolFull,
+    Status,
 };
 use crate::{Spool, flash_error};
 
@@ -26,8 +25,8 @@ pub struct Incoming<'s, F: NorFlash> {
     size: u32,
     /// Octets of content that room has been taken for.
     admitted: u32,
-    recipients: u16,
-    recipients_bytes: u32,
+    /// What room has been taken for; content beyond the declared size is counted in `admitted` only.
+    admission: Admission,
     committed: bool,
 }
 
@@ -53,14 +52,39 @@ impl<F: NorFlash> Drop for Incoming<'_, F> {
     }
 }
 
-/// What a state page is changed to.
-struct Change<'a> {
-    states: &'a [(u16, RecipientState)],
-    /// The rest is for page 0.
-    attempt: bool,
-    held: Option<bool>,
-    next_try: Option<u64>,
-    reason: &'a str,
+/// How the states of recipients change.
+enum Edit<'a> {
+    /// These recipients, in any order.
+    Some(&'a [(u16, RecipientState)]),
+    /// Every recipient is shown.
+    Each(&'a dyn Fn(u16, &mut RecipientState)),
+}
+
+impl Edit<'_> {
+    fn may_touch(&self, page: u32) -> bool {
+        match self {
+            Self::Some(states) => states.iter().any(|(recipient, _)| page_of(*recipient) == page),
+            Self::Each(_) => true,
+        }
+    }
+
+    fn apply(&self, page: u32, states: &mut [RecipientState]) {
+        match self {
+            Self::Some(new) => {
+                for (recipient, new) in new.iter().filter(|(recipient, _)| page_of(*recipient) == page) {
+                    if let Some(state) = states.get_mut(usize::from(*recipient) % PAGE_RECIPIENTS_COUNT) {
+                        state.clone_from(new);
+                    }
+                }
+            }
+            Self::Each(edit) => {
+                let first = page as usize * PAGE_RECIPIENTS_COUNT;
+                for (number, state) in states.iter_mut().enumerate() {
+                    edit((first + number) as u16, state);
+                }
+            }
+        }
+    }
 }
 
 impl<F: NorFlash> Spool<F> {
@@ -79,10 +103,24 @@ impl<F: NorFlash> Spool<F> {
             buffer: Vec::with_capacity(admission.size.unwrap_or(chunk).min(chunk) as usize),
             size: 0,
             admitted: admission.size.unwrap_or(chunk),
-            recipients: admission.recipients,
-            recipients_bytes: admission.recipients_bytes,
+            admission,
             committed: false,
         })
+    }
+
+    /// Reserves room for one more recipient, beyond those that were told to [`Self::begin`]; `bytes` are the octets of
+    /// address and extra. Writes nothing.
+    ///
+    /// # Errors
+    /// See [`SpoolFull`]; what was reserved before stays.
+    pub fn admit_recipient(&self, incoming: &mut Incoming<'_, F>, bytes: u32) -> Result<(), SpoolFull> {
+        let old = incoming.admission;
+        let recipients = old.recipients.checked_add(1).ok_or(SpoolFull::Never)?;
+        let recipients_bytes = old.recipients_bytes.saturating_add(bytes);
+        let new = Admission { recipients, recipients_bytes, ..old };
+        self.index.borrow_mut().extend(incoming.place, &old, &new)?;
+        incoming.admission = new;
+        Ok(())
     }
 
     /// Appends content. Nothing is written until more than a chunk has come. If the future is dropped half-way
@@ -184,7 +222,7 @@ impl<F: NorFlash> Spool<F> {
             message.size = size;
             message.tail_at = prefix.tail_at;
             message.time = arrival.time;
-            message.next_try = arrival.next_try;
+            message.moment = arrival.moment;
             message.recipients = count;
             message.open = count;
             index.settle(place);
@@ -215,9 +253,15 @@ impl<F: NorFlash> Spool<F> {
             count += 1;
             let len = recipient.address.len() + recipient.extra.len();
             bytes = bytes.saturating_add(len as u32);
-            if count > usize::from(incoming.recipients) || bytes > incoming.recipients_bytes {
-                let cost = units(len + 4) + units(state_bytes_max(1)) + 3;
-                self.index.borrow_mut().grow(incoming.place, cost, 2)?;
+            let old = incoming.admission;
+            if count > usize::from(old.recipients) || bytes > old.recipients_bytes {
+                let new = Admission {
+                    recipients: old.recipients.max(count as u16),
+                    recipients_bytes: old.recipients_bytes.max(bytes),
+                    ..old
+                };
+                self.index.borrow_mut().extend(incoming.place, &old, &new)?;
+                incoming.admission = new;
             }
         }
         if count == 0 {
@@ -302,91 +346,154 @@ impl<F: NorFlash> Spool<F> {
         Err(SpoolError::Flash)
     }
 
-    /// Records an attempt: new states of some recipients (in any order), when the next attempt is due and why.
-    /// Counts as one attempt. Committed when it returns; after a cut in the middle each page of
-    /// [`limits::spool::PAGE_RECIPIENTS_COUNT`] recipients has either its old or its new states.
+    /// Records new states of some recipients (in any order) and what `change` says about the message: an attempt, for
+    /// example. Committed when it returns. After a power cut in the middle each page of
+    /// [`limits::spool::PAGE_RECIPIENTS_COUNT`] recipients has either its old or its new states; page 0 and what
+    /// `change` says come last, in one record. Writes nothing where nothing changes.
     ///
     /// # Errors
-    /// [`SpoolError::NoSuchRecipient`] and as [`Self::arrival`]. Never [`SpoolError::Full`].
-    pub async fn record_attempt(
+    /// [`SpoolError::NoSuchRecipient`], [`SpoolError::NoSuchMessage`], [`SpoolError::Damaged`] (the message cannot be
+    /// read and only [`Self::remove`] works), [`SpoolError::Flash`]. Never [`SpoolError::Full`].
+    pub async fn change(
         &self,
         id: QueueId,
         states: &[(u16, RecipientState)],
-        next_try: u64,
-        reason: &str,
+        change: &Change<'_>,
     ) -> Result<(), SpoolError> {
-        let change = Change { states, attempt: true, held: None, next_try: Some(next_try), reason };
-        self.change(id, &change).await
+        {
+            let index = self.index.borrow();
+            let message = &index.messages[index.stored(id).ok_or(SpoolError::NoSuchMessage)?];
+            if states.iter().any(|(recipient, _)| *recipient >= message.recipients) {
+                return Err(SpoolError::NoSuchRecipient);
+            }
+        }
+        self.change_pages(id, &Edit::Some(states), change, false).await
     }
 
-    /// Moves the next attempt without counting one.
+    /// Shows the state of every recipient to `edit`, which may change it, and records the result like
+    /// [`Self::change`]. `edit` may see a recipient more than once.
     ///
     /// # Errors
-    /// As [`Self::record_attempt`].
-    pub async fn reschedule(&self, id: QueueId, next_try: u64, reason: &str) -> Result<(), SpoolError> {
-        let change = Change { states: &[], attempt: false, held: None, next_try: Some(next_try), reason };
-        self.change(id, &change).await
+    /// As [`Self::change`].
+    pub async fn change_each(
+        &self,
+        id: QueueId,
+        change: &Change<'_>,
+        edit: impl Fn(u16, &mut RecipientState),
+    ) -> Result<(), SpoolError> {
+        self.change_pages(id, &Edit::Each(&edit), change, false).await
     }
 
     /// Holds the message until [`Self::release`].
     ///
     /// # Errors
-    /// As [`Self::record_attempt`].
+    /// As [`Self::change`].
     pub async fn hold(&self, id: QueueId, reason: &str) -> Result<(), SpoolError> {
-        let change = Change { states: &[], attempt: false, held: Some(true), next_try: None, reason };
-        self.change(id, &change).await
+        let change = Change { held: Some(true), reason: Some(reason), ..Change::default() };
+        self.change_pages(id, &Edit::Some(&[]), &change, false).await
     }
 
-    /// Releases a held message; its next attempt is due at once.
+    /// Releases a message: recipients that failed and were not reported are pending again, as are those whose state
+    /// was lost, and whoever waits for a next attempt is due at once.
     ///
     /// # Errors
-    /// As [`Self::record_attempt`].
+    /// As [`Self::change`].
     pub async fn release(&self, id: QueueId, reason: &str) -> Result<(), SpoolError> {
-        let change = Change { states: &[], attempt: false, held: Some(false), next_try: Some(0), reason };
-        self.change(id, &change).await
+        let edit = |_: u16, state: &mut RecipientState| match state {
+            RecipientState::Failed(_) => *state = RecipientState::Pending,
+            RecipientState::Deferred { next_try, .. } => *next_try = 0,
+            _ => {}
+        };
+        let change = Change { held: Some(false), reason: Some(reason), ..Change::default() };
+        self.change_pages(id, &Edit::Each(&edit), &change, true).await
     }
 
-    async fn change(&self, id: QueueId, change: &Change<'_>) -> Result<(), SpoolError> {
-        let pages = {
+    /// Gives up on every recipient that is open: failed with `status`, to be reported. The message is not held any more.
+    ///
+    /// # Errors
+    /// As [`Self::change`].
+    pub async fn bounce(&self, id: QueueId, status: &Status, reason: &str) -> Result<(), SpoolError> {
+        let edit = |_: u16, state: &mut RecipientState| {
+            if state.is_open() {
+                *state = RecipientState::Failed(status.clone());
+            }
+        };
+        let change = Change { held: Some(false), reason: Some(reason), ..Change::default() };
+        self.change_pages(id, &Edit::Each(&edit), &change, true).await
+    }
+
+    /// `resolve`: the operator has decided what becomes of a message whose states were lost.
+    async fn change_pages(
+        &self,
+        id: QueueId,
+        edit: &Edit<'_>,
+        change: &Change<'_>,
+        resolve: bool,
+    ) -> Result<(), SpoolError> {
+        let (pages, uncertain) = {
             let index = self.index.borrow();
             let message = &index.messages[index.stored(id).ok_or(SpoolError::NoSuchMessage)?];
             if message.state() == Some(MessageState::Damaged) {
                 return Err(SpoolError::Damaged);
             }
-            if change.states.iter().any(|(recipient, _)| *recipient >= message.recipients) {
-                return Err(SpoolError::NoSuchRecipient);
-            }
-            message.pages()
+            (message.pages(), message.uncertain)
         };
+        if uncertain && pages > 1 {
+            // Written down before a damaged page, which proves it, is replaced.
+            self.change_page(id, 0, &Edit::Some(&[]), &Change::default(), false).await?;
+        }
         // Page 0 last: it counts the attempt.
         for page in (1..pages).rev() {
-            if change.states.iter().any(|(recipient, _)| page_of(*recipient) == page) {
-                self.change_page(id, page, change).await?;
+            if edit.may_touch(page) {
+                self.change_page(id, page, edit, change, false).await?;
             }
         }
-        self.change_page(id, 0, change).await
+        self.change_page(id, 0, edit, change, resolve).await
     }
 
-    async fn change_page(&self, id: QueueId, page: u32, change: &Change<'_>) -> Result<(), SpoolError> {
+    async fn change_page(
+        &self,
+        id: QueueId,
+        page: u32,
+        edit: &Edit<'_>,
+        change: &Change<'_>,
+        resolve: bool,
+    ) -> Result<(), SpoolError> {
         for _ in 0..PLACE_ATTEMPTS_MAX {
             let len = {
                 let index = self.index.borrow();
                 let place = index.stored(id).ok_or(SpoolError::NoSuchMessage)?;
-                state_bytes_max(index.messages[place].page_recipients(page)) as u32
+                state_bytes_max(page, index.messages[place].page_recipients(page)) as u32
             };
             // Whoever has the flash has the page: read, change and write are one.
             let mut inner = self.room(len, false).await?;
             let place = self.index.borrow().stored(id).ok_or(SpoolError::NoSuchMessage)?;
-            let mut state = self.load_state(&mut inner, place, page).await?;
-            let before = state.open();
-            apply(&mut state, page, change);
+            let (before, readable) = self.load_state(&mut inner, place, page).await?;
+            let mut state = before.clone();
+            edit.apply(page, &mut state.states);
+            if page == 0 {
+                state.apply(change);
+                state.uncertain |= self.index.borrow().messages[place].uncertain;
+                state.uncertain &= !resolve;
+            }
+            if state == before && readable {
+                return Ok(());
+            }
+            state.moment = before.moment.max(change.moment);
             let version = self.index.borrow().next_version(place, key(STATE, page));
             let record = Record { kind: STATE, anchor: false, owner: id.0, part: page, version };
             match self.write_record(&mut inner, record, &[&state.encode()]).await {
                 Ok(entry) => {
                     let mut index = self.index.borrow_mut();
                     let entered = index.put_other(place, &entry);
-                    note(&mut index, place, page, before, &state);
+                    let message = &mut index.messages[place];
+                    message.open = (message.open + state.open()).saturating_sub(before.open());
+                    message.unreported =
+                        (message.unreported + state.unreported()).saturating_sub(before.unreported());
+                    if page == 0 {
+                        message.uncertain &= !resolve;
+                        message.take_over(&state);
+                    }
                     return if entered { Ok(()) } else { Err(SpoolError::Full(SpoolFull::Now)) };
                 }
                 Err(LogError::Program | LogError::HeadFull) => {}
@@ -439,29 +546,4 @@ impl<F: NorFlash> Spool<F> {
 
 const fn page_of(recipient: u16) -> u32 {
     (recipient as usize / PAGE_RECIPIENTS_COUNT) as u32
-}
-
-fn apply(state: &mut StatePage, page: u32, change: &Change<'_>) {
-    for (recipient, new) in change.states.iter().filter(|(recipient, _)| page_of(*recipient) == page) {
-        if let Some(slot) = state.states.get_mut(usize::from(*recipient) % PAGE_RECIPIENTS_COUNT) {
-            slot.clone_from(new);
-        }
-    }
-    if page == 0 {
-        state.attempts = state.attempts.saturating_add(u16::from(change.attempt));
-        state.held = change.held.unwrap_or(state.held);
-        state.next_try = change.next_try.unwrap_or(state.next_try);
-        state.reason = cut(change.reason);
-    }
-}
-
-fn note(index: &mut Index, place: usize, page: u32, before: u16, state: &StatePage) {
-    let message = &mut index.messages[place];
-    message.open = (message.open + state.open()).saturating_sub(before);
-    if page == 0 {
-        message.attempts = state.attempts;
-        message.next_try = state.next_try;
-        let held = if state.held { MessageState::Held } else { MessageState::Queued };
-        message.status = crate::index::Status::Stored(held);
-    }
 }

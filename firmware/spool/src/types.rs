@@ -7,7 +7,8 @@ use envelope::QueueId;
 use heapless::String;
 use limits::smtp::{DOMAIN_BYTES_MAX, MAILBOX_BYTES_MAX};
 use limits::spool::{
-    REASON_BYTES_MAX, RECIPIENT_EXTRA_BYTES_MAX, SENDER_EXTRA_BYTES_MAX, STATUS_TEXT_BYTES_MAX,
+    ATTEMPT_TEXT_BYTES_MAX, ATTEMPTS_LOGGED_MAX, REASON_BYTES_MAX, RECIPIENT_EXTRA_BYTES_MAX,
+    SENDER_EXTRA_BYTES_MAX, STATUS_TEXT_BYTES_MAX,
 };
 
 /// Why a message is not let in. The peer hears `452` for `Now` and `552` for `Never`.
@@ -123,8 +124,8 @@ pub struct Arrival<'a> {
     pub time: Option<u64>,
     /// What the scanner found, opaque to the spool; at most [`limits::spool::FACTS_BYTES_MAX`] octets.
     pub facts: &'a [u8],
-    /// First attempt not before this moment, in the clock of the caller; 0 is "at once".
-    pub next_try: u64,
+    /// The moment of arrival, in the clock of the caller that all moments of the queue are in.
+    pub moment: u64,
 }
 
 /// One recipient of a message that is committed.
@@ -161,6 +162,8 @@ pub struct ArrivalInfo {
     pub protocol: Protocol,
     /// Seconds since 1970, if the time was known.
     pub time: Option<u64>,
+    /// The moment of arrival.
+    pub moment: u64,
     /// Number of recipients.
     pub recipients: u16,
     /// Whether it is a report of our own.
@@ -193,26 +196,96 @@ pub(crate) fn cut<const N: usize>(text: &str) -> String<N> {
     String::try_from(&text[..end]).unwrap_or_default()
 }
 
-/// Where a recipient stands.
+/// Where a recipient stands. A message may end when nobody is open ([`Self::is_open`]) and nobody is owed a report
+/// ([`Self::is_unreported`]).
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub enum RecipientState {
     /// No attempt was decided yet.
     #[default]
     Pending,
-    /// The next hop took responsibility.
+    /// The next hop took responsibility, and nobody wants to be told.
     Delivered,
     /// Failed for now (4xx, connection lost, no route …).
-    Deferred(Status),
-    /// Failed for good.
+    Deferred {
+        /// What went wrong.
+        status: Status,
+        /// Attempts that failed for now, this one included.
+        attempts: u8,
+        /// The next attempt is due at this moment.
+        next_try: u64,
+    },
+    /// Failed for good, and the sender was not told yet.
     Failed(Status),
+    /// The next hop took responsibility, and the sender was not yet told, but wants to be.
+    Relayed(Status),
+    /// Over: failed and told, failed with nobody to tell, or given up by the operator.
+    Closed(Status),
 }
 
 impl RecipientState {
     /// Whether another attempt is due: pending or deferred.
     #[must_use]
     pub const fn is_open(&self) -> bool {
-        matches!(self, Self::Pending | Self::Deferred(_))
+        matches!(self, Self::Pending | Self::Deferred { .. })
     }
+
+    /// Whether a report about it is still owed: failed or relayed.
+    #[must_use]
+    pub const fn is_unreported(&self) -> bool {
+        matches!(self, Self::Failed(_) | Self::Relayed(_))
+    }
+
+    /// What the last attempt brought, if there was one that is remembered.
+    #[must_use]
+    pub const fn status(&self) -> Option<&Status> {
+        match self {
+            Self::Pending | Self::Delivered => None,
+            Self::Deferred { status, .. }
+            | Self::Failed(status)
+            | Self::Relayed(status)
+            | Self::Closed(status) => Some(status),
+        }
+    }
+}
+
+/// One attempt at a message, as its log keeps it: the latest [`limits::spool::ATTEMPTS_LOGGED_MAX`] of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// Seconds since 1970, if the time was known.
+    pub time: Option<u64>,
+    /// SMTP reply code, 0 if there was no reply.
+    pub code: u16,
+    /// With whom and what came of it.
+    pub text: String<ATTEMPT_TEXT_BYTES_MAX>,
+}
+
+impl Attempt {
+    /// Makes an entry of the log; a long text is cut at a character boundary.
+    #[must_use]
+    pub fn new(time: Option<u64>, code: u16, text: &str) -> Self {
+        Self { time, code, text: cut(text) }
+    }
+}
+
+/// Attempts at a message, the oldest first.
+pub type History = heapless::Vec<Attempt, ATTEMPTS_LOGGED_MAX>;
+
+/// What is recorded about a message in one step. The default changes nothing: name what changes, leave the rest.
+#[derive(Clone, Debug, Default)]
+pub struct Change<'a> {
+    /// The present moment. The greatest that the queue has seen is known after a restart.
+    pub moment: u64,
+    /// An attempt: counted, and put into the log.
+    pub attempt: Option<Attempt>,
+    /// Whether the message waits for the operator.
+    pub held: Option<bool>,
+    /// The sender was told of the delay. Never taken back.
+    pub warned: bool,
+    /// Reports that were made about the message; a smaller number than the one on record changes nothing.
+    pub reports: u16,
+    /// Why it waits; `None` leaves the reason that is on record, an empty one removes it. Cut at
+    /// [`limits::spool::REASON_BYTES_MAX`] octets.
+    pub reason: Option<&'a str>,
 }
 
 /// One recipient of a stored message.
@@ -246,30 +319,53 @@ pub struct Brief {
     pub id: QueueId,
     /// Octets of content.
     pub size: u32,
+    /// Octets of flash that the message takes or may still take.
+    pub room: u64,
     /// Seconds since 1970 when it arrived, if the time was known.
     pub time: Option<u64>,
+    /// The moment of arrival, in the clock of the caller.
+    pub moment: u64,
     /// Where it stands.
     pub state: MessageState,
+    /// A record of its recipients' states cannot be read: it is held, and those recipients count as pending although
+    /// some of them may have got it.
+    pub uncertain: bool,
     /// Recipients in total.
     pub recipients: u16,
     /// Recipients that still need an attempt.
     pub recipients_open: u16,
+    /// Recipients that a report is still owed for.
+    pub recipients_unreported: u16,
     /// Attempts so far.
     pub attempts: u16,
-    /// Next attempt, in the clock of the caller.
-    pub next_try: u64,
+    /// Whether the sender was told of the delay.
+    pub warned: bool,
+    /// Reports that were made about it.
+    pub reports: u16,
     /// Whether a recipe is stored.
     pub has_recipe: bool,
     /// Mail or report.
     pub class: Class,
 }
 
-/// [`Brief`] and the reason why it waits or is held, read from flash.
+impl Brief {
+    /// Whether nothing is left to do: nobody is open and nobody is owed a report.
+    #[must_use]
+    pub const fn is_finished(&self) -> bool {
+        self.recipients_open == 0 && self.recipients_unreported == 0
+    }
+}
+
+/// [`Brief`] and what a table about the queue shows besides, read from flash.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Summary {
     /// The line.
     pub brief: Brief,
-    /// Reason as short text; empty if there is none.
+    /// Reverse path; empty for `<>`, and if it cannot be read.
+    pub sender: String<MAILBOX_BYTES_MAX>,
+    /// The first recipient; empty if it cannot be read.
+    pub recipient: String<MAILBOX_BYTES_MAX>,
+    /// Reason why it waits or is held, as short text; empty if there is none.
     pub reason: String<REASON_BYTES_MAX>,
 }
 
@@ -326,6 +422,11 @@ pub struct MountReport {
     pub messages: u32,
     /// Messages of which a record is missing or damaged; they are listed as [`MessageState::Damaged`].
     pub messages_damaged: u32,
+    /// Messages that are held because a record of their recipients' states is damaged: see [`Brief::uncertain`].
+    pub messages_uncertain: u32,
+    /// The greatest moment that has passed according to the queue: of arrivals and of changes. The clock of the
+    /// caller must not go back behind it. Moments of next attempts do not count, they may lie ahead.
+    pub moment: u64,
     /// Valid records.
     pub records: u32,
     /// Directory slots that match no checksum: torn by a power cut, or damaged.

@@ -6,7 +6,7 @@ use std::time::Instant;
 use embassy_futures::block_on;
 use envelope::QueueId;
 use flash_sim::{Counters, Random, SimFlash};
-use spool::{Admission, Arrival, Class, RecipientState, Removal, Spool, SpoolError, Status};
+use spool::{Admission, Arrival, Attempt, Change, Class, RecipientState, Removal, Spool, SpoolError, Status};
 
 type Flash = SimFlash<{ limits::flash::BLOCK_BYTES }>;
 
@@ -29,6 +29,19 @@ fn put(spool: &Spool<Flash>, len: usize) -> Result<QueueId, SpoolError> {
         let arrival = Arrival { sender: "sender@example.org", facts: &[5; 120], ..Arrival::default() };
         spool.commit(incoming, &arrival, ["recipient@example.org"].into_iter()).await
     })
+}
+
+/// An ordinary attempt that failed for now.
+fn defer(spool: &Spool<Flash>, id: QueueId) {
+    let status = Status::new(451, "451 4.7.1 Greylisted, try again later");
+    let states = [(0, RecipientState::Deferred { status, attempts: 1, next_try: 900 })];
+    let change = Change {
+        moment: 5,
+        attempt: Some(Attempt::new(Some(1_700_000_000), 451, "mx.example.org: 451 4.7.1 Greylisted")),
+        reason: Some("451 4.7.1 Greylisted, try again later"),
+        ..Change::default()
+    };
+    block_on(spool.change(id, &states, &change)).unwrap();
 }
 
 fn difference(flash: &Flash, before: Counters) -> (u64, u64, u64) {
@@ -63,9 +76,9 @@ fn a_small_message_costs_three_programs_and_each_later_step_two() {
     });
     let id = put(&spool, 1_024).unwrap();
     cost("recipe of 5,000 octets", 3, &|| block_on(spool.set_recipe(id, &[1; 5_000])).unwrap());
-    let deferred = RecipientState::Deferred(Status::new(451, "4.7.1 try again later"));
-    let attempt = [(0, deferred)];
-    cost("attempt, one recipient", 2, &|| block_on(spool.record_attempt(id, &attempt, 1, "x")).unwrap());
+    for _ in 0..7 {
+        cost("attempt, one recipient", 2, &|| defer(&spool, id));
+    }
     cost("remove", 1, &|| block_on(spool.remove(id, Removal::Delivered)).unwrap());
 }
 
@@ -115,8 +128,7 @@ fn a_full_queue_mounts_by_reading_little() {
                     count += 1;
                     if len < 10_000 {
                         block_on(spool.set_recipe(id, &[1; 5_000])).unwrap();
-                        let attempt = [(0, RecipientState::Deferred(Status::new(451, "later")))];
-                        block_on(spool.record_attempt(id, &attempt, 1, "x")).unwrap();
+                        defer(&spool, id);
                     }
                 }
                 Err(error) => refused = Some(error),

@@ -7,7 +7,10 @@ use std::task::{Context, Poll, Waker};
 use embassy_futures::block_on;
 use envelope::QueueId;
 use flash_sim::{Random, SimFlash, Tear};
-use spool::{Admission, Arrival, Class, MessageState, RecipientState, Removal, Spool, SpoolError, Status};
+use spool::{
+    Admission, Arrival, Attempt, Change, Class, MessageState, RecipientState, Removal, Spool, SpoolError,
+    Status,
+};
 
 const BLOCK: usize = 16 * 1_024;
 const BLOCKS: usize = 8;
@@ -22,7 +25,11 @@ struct Letter {
     recipe: Option<Vec<u8>>,
     held: bool,
     attempts: u16,
-    next_try: u64,
+    reports: u16,
+    warned: bool,
+    /// Code of the last attempt.
+    last: u16,
+    reason: String,
 }
 
 /// The messages, and whether the last one was refused: messages are removed only then, to stay at the brim.
@@ -132,10 +139,13 @@ impl Model {
                         continue;
                     }
                     let text = "t".repeat(random.below(128));
-                    let state = match random.below(3) {
+                    let status = Status::new(450, &text);
+                    let state = match random.below(5) {
                         0 => RecipientState::Delivered,
-                        1 => RecipientState::Deferred(Status::new(450, &text)),
-                        _ => RecipientState::Failed(Status::new(550, &text)),
+                        1 => RecipientState::Deferred { status, attempts: 3, next_try: seed },
+                        2 => RecipientState::Failed(status),
+                        3 => RecipientState::Relayed(status),
+                        _ => RecipientState::Closed(status),
                     };
                     after.states[index] = state.clone();
                     changes.push((index as u16, state));
@@ -149,8 +159,21 @@ impl Model {
                         .for_each(|(index, state)| after.states[usize::from(*index)] = state.clone());
                 }
                 after.attempts += 1;
-                after.next_try = seed;
-                block_on(spool.record_attempt(id, &changes, seed, "reason"))
+                after.last = (seed % 1_000) as u16;
+                after.warned |= seed % 7 == 0;
+                after.reports = after.reports.max((seed % 3) as u16);
+                let change = Change {
+                    moment: seed,
+                    attempt: Some(Attempt::new(Some(seed), after.last, "mx.example.org: later")),
+                    warned: seed % 7 == 0,
+                    reports: (seed % 3) as u16,
+                    reason: (seed % 2 == 0).then_some("later"),
+                    ..Change::default()
+                };
+                if let Some(reason) = change.reason {
+                    after.reason = reason.into();
+                }
+                block_on(spool.change(id, &changes, &change))
             }
             Op::Recipe { seed, len, .. } => {
                 let recipe = bytes(seed, len);
@@ -158,11 +181,16 @@ impl Model {
                 block_on(spool.set_recipe(id, &recipe))
             }
             Op::Hold { hold: true, .. } => {
-                after.held = true;
+                (after.held, after.reason) = (true, "held".into());
                 block_on(spool.hold(id, "held"))
             }
             Op::Hold { hold: false, .. } => {
-                (after.held, after.next_try) = (false, 0);
+                (after.held, after.reason) = (false, String::new());
+                after.states.iter_mut().for_each(|state| match state {
+                    RecipientState::Failed(_) => *state = RecipientState::Pending,
+                    RecipientState::Deferred { next_try, .. } => *next_try = 0,
+                    _ => {}
+                });
                 block_on(spool.release(id, ""))
             }
             _ => {
@@ -200,9 +228,10 @@ fn accepts(doubt: &Doubt, found: Option<&Letter>) -> bool {
     // The later page is written, page 0 with the count of attempts not yet.
     match (found, &doubt.before, &doubt.after) {
         (Some(found), Some(before), Some(after)) => {
-            found.states == after.states
-                && (found.attempts, found.next_try) == (before.attempts, before.next_try)
-                && found.states[..16.min(found.states.len())] == before.states[..16.min(found.states.len())]
+            let first = 16.min(before.states.len());
+            let mut states = after.states.clone();
+            states[..first].clone_from_slice(&before.states[..first]);
+            *found == Letter { states, ..before.clone() }
         }
         _ => false,
     }
@@ -216,7 +245,10 @@ fn put(spool: &TestSpool, seed: u64, len: usize, recipients: usize) -> (Doubt, R
         recipe: None,
         held: false,
         attempts: 0,
-        next_try: 3,
+        reports: 0,
+        warned: false,
+        last: 0,
+        reason: String::new(),
     };
     let addresses: Vec<String> = (0..recipients).map(|n| format!("r{n}@example.org")).collect();
     let bytes_total = addresses.iter().map(String::len).sum::<usize>() as u32;
@@ -237,7 +269,7 @@ fn put(spool: &TestSpool, seed: u64, len: usize, recipients: usize) -> (Doubt, R
         for piece in content.chunks(1_500) {
             spool.append(&mut incoming, piece).await?;
         }
-        let arrival = Arrival { sender: "s@example.org", next_try: 3, ..Arrival::default() };
+        let arrival = Arrival { sender: "s@example.org", moment: 3, ..Arrival::default() };
         spool.commit(incoming, &arrival, addresses.iter().map(String::as_str)).await
     });
     (Doubt { id, before: None, after: Some(letter) }, result.map(|_| ()))
@@ -257,6 +289,12 @@ fn letter(spool: &TestSpool, id: QueueId) -> Letter {
         }
         let open = states.iter().filter(|state| state.is_open()).count();
         assert_eq!(usize::from(brief.recipients_open), open);
+        let unreported = states.iter().filter(|state| state.is_unreported()).count();
+        assert_eq!(usize::from(brief.recipients_unreported), unreported);
+        let summary = spool.next_summary(id.0.checked_sub(1).map(QueueId)).await.unwrap().unwrap();
+        assert_eq!((summary.brief, &*summary.sender), (brief, "s@example.org"));
+        let history = spool.history(id).await.unwrap();
+        assert_eq!(history.len(), usize::from(brief.attempts).min(6));
         assert_eq!(spool.arrival(id).await.unwrap().sender, "s@example.org");
         let mut recipe = Vec::new();
         let has = spool.recipe(id, &mut recipe).await.unwrap();
@@ -266,7 +304,10 @@ fn letter(spool: &TestSpool, id: QueueId) -> Letter {
             recipe: has.then_some(recipe),
             held: brief.state == MessageState::Held,
             attempts: brief.attempts,
-            next_try: brief.next_try,
+            reports: brief.reports,
+            warned: brief.warned,
+            last: history.last().map_or(0, |attempt| attempt.code),
+            reason: summary.reason.as_str().into(),
         }
     })
 }
@@ -301,7 +342,7 @@ fn used_flash(seed: u64) -> (Flash, Model, Random) {
 fn a_cut_at_every_flash_operation_of_a_workload_loses_nothing() {
     let (flash, mut model, mut random) = used_flash(1);
     let mut cuts = 0;
-    for step in 0..160u64 {
+    for step in 0..220u64 {
         let op = random_op(&mut random);
         for tear in [Tear::Before, Tear::Half(step), Tear::Half(step + 1_000_000), Tear::After] {
             for at in 0.. {
@@ -399,7 +440,7 @@ fn a_future_dropped_at_any_point_leaves_the_old_or_the_new_and_no_ghost() {
                 }
             }
             1 => {
-                after = Some(Letter { held: true, ..before.clone() });
+                after = Some(Letter { held: true, reason: "held".into(), ..before.clone() });
                 poll_and_drop(spool.hold(id, "held"), polls).is_some()
             }
             2 => {
@@ -476,7 +517,7 @@ fn exercise(flash: &Flash) {
             let _ = spool.next_summary(Some(id)).await;
             let _ = spool.recipients(id, 0, &mut Vec::new()).await;
             let _ = spool.recipe(id, &mut Vec::new()).await;
-            let _ = spool.record_attempt(id, &[(0, RecipientState::Delivered)], 1, "").await;
+            let _ = spool.change(id, &[(0, RecipientState::Delivered)], &Change::default()).await;
             spool.remove(id, Removal::Operator).await.unwrap();
         });
     }

@@ -5,8 +5,8 @@ use embassy_futures::block_on;
 use envelope::QueueId;
 use flash_sim::{Random, SimFlash};
 use spool::{
-    Admission, Arrival, Class, MessageState, NewRecipient, Protocol, RecipientState, Removal, Spool,
-    SpoolError, SpoolFull, Status,
+    Admission, Arrival, Attempt, Change, Class, MessageState, NewRecipient, Protocol, RecipientState,
+    Removal, Spool, SpoolError, SpoolFull, Status,
 };
 
 const BLOCK: usize = 16 * 1_024;
@@ -60,6 +60,15 @@ fn get(spool: &TestSpool, id: QueueId) -> Vec<u8> {
     let len = block_on(spool.read(id, 0, &mut out)).unwrap();
     out.truncate(len);
     out
+}
+
+fn deferred(text: &str) -> RecipientState {
+    RecipientState::Deferred { status: Status::new(451, text), attempts: 1, next_try: 900 }
+}
+
+fn attempt(moment: u64, reason: &str) -> Change<'_> {
+    let attempt = Some(Attempt::new(Some(1_000), 451, reason));
+    Change { moment, attempt, reason: Some(reason), ..Change::default() }
 }
 
 fn ids(spool: &TestSpool) -> Vec<QueueId> {
@@ -124,19 +133,19 @@ fn states_recipe_hold_and_reason_survive_a_restart() {
     let flash = Flash::new(12).program_once();
     let spool = mount(&flash);
     let id = put(&spool, b"hello", 40);
-    let deferred = RecipientState::Deferred(Status::new(451, "4.7.1 come back later"));
+    let deferred = deferred("4.7.1 come back later");
     let failed = RecipientState::Failed(Status::new(550, "5.1.1 unknown"));
     block_on(async {
         let states = [(0, RecipientState::Delivered), (17, deferred.clone()), (39, failed.clone())];
-        spool.record_attempt(id, &states, 77, "connection lost").await.unwrap();
+        spool.change(id, &states, &attempt(77, "connection lost")).await.unwrap();
         spool.set_recipe(id, &[7; 1_000]).await.unwrap();
         spool.set_recipe(id, &[8; 2_000]).await.unwrap();
     });
     for round in 0..2 {
         let spool = mount(&flash);
         let brief = spool.brief(id).unwrap();
-        assert_eq!((brief.recipients, brief.recipients_open, brief.attempts), (40, 38, 1));
-        assert!(brief.has_recipe);
+        assert_eq!((brief.recipients, brief.recipients_open, brief.recipients_unreported), (40, 38, 1));
+        assert!(brief.has_recipe && brief.attempts == 1);
         let mut recipe = Vec::new();
         assert!(block_on(spool.recipe(id, &mut recipe)).unwrap());
         assert_eq!(recipe, [8; 2_000]);
@@ -147,14 +156,15 @@ fn states_recipe_hold_and_reason_survive_a_restart() {
         assert_eq!(state(38), RecipientState::Pending);
         let summary = block_on(spool.next_summary(None)).unwrap().unwrap();
         if round == 0 {
-            assert_eq!((summary.brief.next_try, summary.brief.state), (77, MessageState::Queued));
+            assert_eq!(summary.brief.state, MessageState::Queued);
             assert_eq!(summary.reason, "connection lost");
             block_on(spool.hold(id, "no identity")).unwrap();
         } else {
             assert_eq!(summary.brief.state, MessageState::Held);
             assert_eq!(summary.reason, "no identity");
             block_on(spool.release(id, "")).unwrap();
-            assert_eq!(spool.brief(id).unwrap().state, MessageState::Queued);
+            let brief = spool.brief(id).unwrap();
+            assert_eq!((brief.state, brief.recipients_open), (MessageState::Queued, 39));
         }
     }
 }
@@ -192,11 +202,11 @@ fn a_full_queue_says_so_and_keeps_what_it_has_and_drains_to_the_same_capacity() 
         assert_eq!(error, SpoolError::Full(SpoolFull::Now));
         counts.push(stored.len());
         // Everything that was promised still fits: recipes and the longest states.
-        let long = RecipientState::Deferred(Status::new(451, &"y".repeat(128)));
+        let long = deferred(&"y".repeat(128));
         for (id, _) in &stored {
             block_on(spool.set_recipe(*id, &[1; 3_904])).unwrap();
             for _ in 0..3 {
-                block_on(spool.record_attempt(*id, &[(0, long.clone())], 5, &"z".repeat(96))).unwrap();
+                block_on(spool.change(*id, &[(0, long.clone())], &attempt(5, &"z".repeat(96)))).unwrap();
             }
         }
         for (id, bytes) in &stored {
@@ -402,7 +412,7 @@ fn a_thousand_recipients_each_get_their_state() {
     let long = RecipientState::Failed(Status::new(550, &"n".repeat(128)));
     let states: Vec<(u16, RecipientState)> = (0..1_000).map(|index| (index, long.clone())).collect();
     for part in states.chunks(300).rev() {
-        block_on(spool.record_attempt(id, part, 9, "many failed")).unwrap();
+        block_on(spool.change(id, part, &attempt(9, "many failed"))).unwrap();
     }
     let spool = mount(&flash);
     let brief = spool.brief(id).unwrap();
@@ -422,7 +432,8 @@ fn futures_and_tables_stay_small() {
     let incoming = spool.begin(admission(10, 1)).unwrap();
     let arrival = Arrival::default();
     let commit = spool.commit(incoming, &arrival, ["a"].into_iter());
-    let attempt = spool.record_attempt(id, &[], 0, "");
+    let change = Change::default();
+    let attempt = spool.change(id, &[], &change);
     let mut out = [0; 8];
     let read = spool.read(id, 0, &mut out);
     let sizes = [size_of_val(&commit), size_of_val(&attempt), size_of_val(&read), size_of::<TestSpool>()];

@@ -1,7 +1,6 @@
 //! One message over one connection: its recipients, its content, what the peer said, and the record of it.
 
 use super::connection::{Broken, Connection, end_text};
-use crate::appliance::fitting;
 use crate::counters::count;
 use crate::schedule::{Next, Step};
 use crate::time::backoff_s;
@@ -21,7 +20,7 @@ use smtp::Reply;
 use smtp::client::{
     BeginError, End, Event, MessageOutcome, RecipientOutcome, RecipientQuestion, Transaction,
 };
-use spool::{ArrivalInfo, Recipient, RecipientState, Removal, SpoolError, Status};
+use spool::{ArrivalInfo, Attempt, Change, Recipient, RecipientState, Removal, SpoolError, Status};
 
 /// What became of a message, and of the connection.
 pub(super) struct Verdict {
@@ -287,7 +286,7 @@ impl Failure {
     fn state(&self) -> RecipientState {
         let status = Status::new(self.reply.as_ref().map_or(0, |r| r.code), &self.text);
         match self.permanence {
-            Permanence::Transient => RecipientState::Deferred(status),
+            Permanence::Transient => RecipientState::Deferred { status, attempts: 1, next_try: 0 },
             Permanence::Permanent => RecipientState::Failed(status),
         }
     }
@@ -431,7 +430,7 @@ impl<P: Platform> Outcome<'_, '_, P> {
     /// Nobody is open any more and somebody failed: the message stays for the operator.
     async fn commit_failed(&self, reason: &str) -> Result<Next, SpoolError> {
         let id = self.letter.arrival.id;
-        self.appliance.spool.record_attempt(id, &self.states, 0, fitting(reason)).await?;
+        self.appliance.spool.change(id, &self.states, &self.attempt(reason)).await?;
         self.appliance.hold(id, reason).await;
         Ok(Next::Nothing)
     }
@@ -439,12 +438,11 @@ impl<P: Platform> Outcome<'_, '_, P> {
     async fn commit_deferred(&self, attempts: u16) -> Result<Next, SpoolError> {
         let (appliance, id) = (self.appliance, self.letter.arrival.id);
         let postponed_only = self.handed.iter().any(|h| h.word == Word::Later)
-            && !self.states.iter().any(|(_, state)| matches!(state, RecipientState::Deferred(_)));
+            && !self.states.iter().any(|(_, state)| matches!(state, RecipientState::Deferred { .. }));
         let (first_s, max_s) = (appliance.settings().retry_first_s, appliance.settings().retry_max_s);
         let pause = backoff_s(first_s, max_s, attempts.into(), appliance.random_u32());
         let reason = self.first_failure().map_or_else(String::new, |status| status.text.as_str().into());
-        let next_try = if postponed_only { 0 } else { appliance.next_try(pause) };
-        appliance.spool.record_attempt(id, &self.states, next_try, fitting(&reason)).await?;
+        appliance.spool.change(id, &self.states, &self.attempt(&reason)).await?;
         if postponed_only {
             return Ok(Next::Now(Step::Deliver));
         }
@@ -455,10 +453,17 @@ impl<P: Platform> Outcome<'_, '_, P> {
     }
 
     fn first_failure(&self) -> Option<&Status> {
-        self.states.iter().find_map(|(_, state)| match state {
-            RecipientState::Deferred(status) | RecipientState::Failed(status) => Some(status),
-            RecipientState::Pending | RecipientState::Delivered => None,
-        })
+        self.states.iter().find_map(|(_, state)| state.status())
+    }
+
+    /// What is recorded about this attempt. A transaction without a failure leaves the reason of an earlier one.
+    fn attempt<'r>(&self, reason: &'r str) -> Change<'r> {
+        let code = self.first_failure().map_or(250, |status| status.code);
+        Change {
+            attempt: Some(Attempt::new(self.appliance.unix_seconds(), code, reason)),
+            reason: (!reason.is_empty()).then_some(reason),
+            ..Change::default()
+        }
     }
 
     /// One event for each recipient, after the flash has it.
@@ -486,7 +491,7 @@ impl<P: Platform> Outcome<'_, '_, P> {
                     let reply = delivered.map_or("", |r| &*r.text).into();
                     appliance.record(&Told::Delivered { id, to, peer, size, delay_s, code, status, reply });
                 }
-                RecipientState::Deferred(Status { code, text }) => {
+                RecipientState::Deferred { status: Status { code, text }, .. } => {
                     count(&counters.deferred, 1);
                     let (peer, code, reply) = (Some(peer), *code, text.as_str().into());
                     appliance.record(&Told::Deferred { id, to, peer, code, status: None, reply, retry_s });
@@ -496,7 +501,7 @@ impl<P: Platform> Outcome<'_, '_, P> {
                     let (peer, code, reply) = (Some(peer), *code, text.as_str().into());
                     appliance.record(&Told::Failed { id, to, peer, code, status: None, reply });
                 }
-                RecipientState::Pending => {}
+                RecipientState::Pending | RecipientState::Relayed(_) | RecipientState::Closed(_) => {}
             }
         }
         if appliance.spool.brief(arrival.id).is_none() {
@@ -538,7 +543,10 @@ pub(super) async fn expire<P: Platform>(appliance: &Appliance<'_, P>, id: QueueI
     };
     let mut states = Vec::new();
     let written = match all_open(appliance, id, &failure, &mut states).await {
-        Ok(()) => appliance.spool.record_attempt(id, &states, 0, fitting(&reason)).await,
+        Ok(()) => {
+            let change = Change { reason: Some(&reason), ..Change::default() };
+            appliance.spool.change(id, &states, &change).await
+        }
         Err(error) => Err(error),
     };
     if let Err(error) = written {

@@ -130,11 +130,9 @@ async fn show_message<P: Platform, W: Write>(
 ) -> Result<(), SpoolError> {
     let brief = appliance.spool.brief(id).ok_or(SpoolError::NoSuchMessage)?;
     let before = id.0.checked_sub(1).map(QueueId);
-    let reason = match appliance.spool.next_summary(before).await? {
-        Some(summary) if summary.brief.id == id => summary.reason,
-        _ => Default::default(),
-    };
-    let row = Row::new(appliance, &Summary { brief, reason });
+    let summary = appliance.spool.next_summary(before).await?;
+    let summary = summary.filter(|summary| summary.brief.id == id).ok_or(SpoolError::NoSuchMessage)?;
+    let row = Row::new(appliance, &summary);
     let arrival = appliance.spool.arrival(id).await?;
     screen.field("id", id).await;
     screen.field("from", format_args!("<{}>", arrival.sender)).await;
@@ -177,11 +175,17 @@ async fn show_message<P: Platform, W: Write>(
             match &recipient.state {
                 RecipientState::Pending => screen.field("to", format_args!("<{to}> not tried yet")).await,
                 RecipientState::Delivered => screen.field("to", format_args!("<{to}> delivered")).await,
-                RecipientState::Deferred(status) => {
+                RecipientState::Deferred { status, .. } => {
                     screen.field("to", format_args!("<{to}> tried again later: {}", status.text)).await;
                 }
                 RecipientState::Failed(status) => {
                     screen.field("to", format_args!("<{to}> failed: {}", status.text)).await;
+                }
+                RecipientState::Relayed(_) => {
+                    screen.field("to", format_args!("<{to}> delivered, report to come")).await;
+                }
+                RecipientState::Closed(status) => {
+                    screen.field("to", format_args!("<{to}> failed and closed: {}", status.text)).await;
                 }
             }
         }
@@ -275,8 +279,7 @@ pub(super) async fn release<P: Platform, W: Write>(
             screen.line(format_args!("{id} is being worked on; try again in a moment.")).await;
             continue;
         }
-        let released = release_one(appliance, &brief).await;
-        if let Err(error) = released {
+        if let Err(error) = appliance.spool.release(brief.id, "").await {
             return failed_one(screen, id, error).await;
         }
         appliance.record(&Event::Released { id });
@@ -286,24 +289,6 @@ pub(super) async fn release<P: Platform, W: Write>(
         done += 1;
     }
     report(screen, done, "released").await
-}
-
-/// Lets a message go; recipients that had failed are tried again, for why else would one release it.
-async fn release_one<P: Platform>(appliance: &Appliance<'_, P>, brief: &Brief) -> Result<(), SpoolError> {
-    if brief.recipients_open == 0 {
-        let mut states = Vec::new();
-        let mut page = Vec::new();
-        let mut next = 0u16;
-        loop {
-            appliance.spool.recipients(brief.id, next, &mut page).await?;
-            let Some(last) = page.last() else { break };
-            next = last.index.saturating_add(1);
-            let failed = page.iter().filter(|r| matches!(r.state, RecipientState::Failed(_)));
-            states.extend(failed.map(|r| (r.index, RecipientState::Pending)));
-        }
-        appliance.spool.record_attempt(brief.id, &states, 0, "released by the operator").await?;
-    }
-    appliance.spool.release(brief.id, "").await
 }
 
 pub(super) async fn remove<P: Platform, W: Write>(
