@@ -100,7 +100,7 @@ impl<F: NorFlash> Spool<F> {
             spool: self,
             place,
             id,
-            buffer: Vec::with_capacity(admission.size.unwrap_or(chunk).min(chunk) as usize),
+            buffer: Vec::new(),
             size: 0,
             admitted: admission.size.unwrap_or(chunk),
             admission,
@@ -108,16 +108,23 @@ impl<F: NorFlash> Spool<F> {
         })
     }
 
-    /// Reserves room for one more recipient, beyond those that were told to [`Self::begin`]; `bytes` are the octets of
-    /// address and extra. Writes nothing.
+    /// Raises what room was reserved for to so many recipients, and so many octets of all their addresses and extras
+    /// together; what is smaller than before changes nothing. Writes nothing.
     ///
     /// # Errors
     /// See [`SpoolFull`]; what was reserved before stays.
-    pub fn admit_recipient(&self, incoming: &mut Incoming<'_, F>, bytes: u32) -> Result<(), SpoolFull> {
+    pub fn extend(
+        &self,
+        incoming: &mut Incoming<'_, F>,
+        recipients: u16,
+        recipients_bytes: u32,
+    ) -> Result<(), SpoolFull> {
         let old = incoming.admission;
-        let recipients = old.recipients.checked_add(1).ok_or(SpoolFull::Never)?;
-        let recipients_bytes = old.recipients_bytes.saturating_add(bytes);
-        let new = Admission { recipients, recipients_bytes, ..old };
+        let new = Admission {
+            recipients: old.recipients.max(recipients),
+            recipients_bytes: old.recipients_bytes.max(recipients_bytes),
+            ..old
+        };
         self.index.borrow_mut().extend(incoming.place, &old, &new)?;
         incoming.admission = new;
         Ok(())
@@ -145,8 +152,10 @@ impl<F: NorFlash> Spool<F> {
                 incoming.admitted = incoming.admitted.saturating_add(chunk as u32);
             }
             if incoming.buffer.capacity() < incoming.buffer.len() + now.len() {
-                // More than was declared: a whole chunk at once, so that the buffer never doubles beyond it.
-                incoming.buffer.reserve_exact(chunk - incoming.buffer.len());
+                // What was declared, and if more comes a whole chunk: the buffer never doubles beyond it.
+                let declared = incoming.admission.size.map_or(chunk, |size| chunk.min(size as usize));
+                let wanted = if declared > incoming.buffer.len() + now.len() { declared } else { chunk };
+                incoming.buffer.reserve_exact(wanted - incoming.buffer.len());
             }
             incoming.buffer.extend_from_slice(now);
             incoming.size = size;
@@ -253,16 +262,7 @@ impl<F: NorFlash> Spool<F> {
             count += 1;
             let len = recipient.address.len() + recipient.extra.len();
             bytes = bytes.saturating_add(len as u32);
-            let old = incoming.admission;
-            if count > usize::from(old.recipients) || bytes > old.recipients_bytes {
-                let new = Admission {
-                    recipients: old.recipients.max(count as u16),
-                    recipients_bytes: old.recipients_bytes.max(bytes),
-                    ..old
-                };
-                self.index.borrow_mut().extend(incoming.place, &old, &new)?;
-                incoming.admission = new;
-            }
+            self.extend(incoming, count as u16, bytes)?;
         }
         if count == 0 {
             return Err(SpoolError::NoSuchRecipient);
