@@ -14,7 +14,7 @@ use limits::flash::{BLOCKS_COUNT_MAX, SETTINGS_BLOCKS, SPOOL_BLOCKS};
 use limits::relay::{DECIDERS_COUNT, SESSIONS_OUT_COUNT_MAX};
 use platform::Instant;
 use relay::{Appliance, Applied, Machine, Memory, NetworkState, Parts, Platform, SharedFlash};
-use settings::Settings;
+use settings::{Route, Settings};
 use std::cell::{Cell, RefCell};
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
@@ -121,6 +121,21 @@ impl Gateway {
             settings.set(name, value).unwrap_or_else(|fault| panic!("{name} {value}: {fault}"));
         }
         store.save(&settings).await.expect("the settings are valid");
+    }
+
+    /// Puts routes (domain, next hop) on the flash of an appliance that is off.
+    ///
+    /// # Panics
+    /// If they are refused.
+    pub async fn add_routes(&self, routes: &[(String, String)]) {
+        let flash: SharedFlash<Bank> = SharedFlash::new(self.bank.clone());
+        let (mut store, _, _) =
+            settings::Store::open(Partition::new(&flash, SETTINGS_BLOCKS)).await.expect("the flash works");
+        let table = RefCell::new(store.routes().await.0);
+        for (domain, next_hop) in routes {
+            let route = Route::new(domain, next_hop, false).unwrap_or_else(|fault| panic!("{fault}"));
+            store.add_route(&table, route).await.expect("the table has room");
+        }
     }
 
     /// The settings of most stories: relays for [`CLIENT`]'s network to [`NEXT_HOP`].

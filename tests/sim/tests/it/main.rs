@@ -12,9 +12,10 @@ mod next_hop;
 mod power;
 mod signing;
 mod sizes;
+mod wear;
 
 use sim::gateway::Gateway;
-use sim::peers::Received;
+use sim::letters::{letter, tag, without_trace};
 use sim::world::World;
 
 /// An appliance without TPM that passes unsigned mail of everybody, configured and booted.
@@ -24,32 +25,4 @@ async fn passing_gateway(world: &World) -> Gateway {
     gateway.configure(&[("without-identity", "pass")]).await;
     assert!(gateway.boot().await);
     gateway
-}
-
-/// A short message with everything that a message should have; `tag` makes it recognisable.
-fn letter(tag: &str) -> Vec<u8> {
-    format!(
-        "From: Ann <ann@a.example>\r\nTo: bob@b.example\r\nSubject: {tag}\r\n\
-         Date: Sun, 22 Nov 2026 12:00:00 +0000\r\nMessage-ID: <{tag}@a.example>\r\n\r\nHello {tag}.\r\n"
-    )
-    .into_bytes()
-}
-
-/// The tag of a received [`letter`].
-fn tag(received: &Received) -> String {
-    received.header("Subject").unwrap_or_default()
-}
-
-/// What the sink got without the trace field that the appliance put before it.
-fn without_trace(received: &Received) -> &[u8] {
-    let content = &received.content;
-    assert!(content.starts_with(b"Received: from "), "no trace field on top");
-    let mut at = 0;
-    loop {
-        let end = content[at..].windows(2).position(|w| w == b"\r\n").expect("lines end") + at + 2;
-        if !matches!(content.get(end), Some(b' ' | b'\t')) {
-            return &content[end..];
-        }
-        at = end;
-    }
 }
