@@ -54,7 +54,7 @@ impl Chooser {
                 let len = [0, 50, 50, 400, 3_800][random.below(5)];
                 Op::Recipe(id, Rc::new(octets(random.next_u64(), len)))
             }
-            25 => Op::Reschedule(id, random.next_u64() >> 30),
+            25 => Op::Told(id, random.below(4) as u16),
             26 | 27 => Op::Hold(id, random.below(2) == 0),
             28 => Op::Read(id),
             29..32 => Op::Clean,

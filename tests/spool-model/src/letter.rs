@@ -4,8 +4,8 @@ use std::rc::Rc;
 
 use embedded_storage_async::nor_flash::NorFlash;
 use envelope::QueueId;
-use limits::spool::PAGE_RECIPIENTS_COUNT;
-use spool::{ArrivalInfo, MessageState, RecipientState, Spool};
+use limits::spool::{ATTEMPTS_LOGGED_MAX, PAGE_RECIPIENTS_COUNT};
+use spool::{ArrivalInfo, Attempt, MessageState, RecipientState, Spool};
 
 /// What never changes about a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,8 +33,12 @@ pub struct Letter {
     pub held: bool,
     /// Attempts so far.
     pub attempts: u16,
-    /// When the next one is due.
-    pub next_try: u64,
+    /// The latest of them.
+    pub log: Vec<Attempt>,
+    /// Whether the sender was told of the delay.
+    pub warned: bool,
+    /// Reports that were made.
+    pub reports: u16,
     /// Why it waits.
     pub reason: String,
 }
@@ -59,14 +63,36 @@ pub struct Page {
     pub page: u32,
     /// New states.
     pub states: Vec<(u16, RecipientState)>,
-    /// Page 0: whether it counts as an attempt.
-    pub attempt: bool,
+    /// What happens to every state of the page besides.
+    pub each: Option<fn(&mut RecipientState)>,
+    /// Page 0: an attempt.
+    pub attempt: Option<Attempt>,
     /// Page 0: whether it is held from now on.
     pub held: Option<bool>,
-    /// Page 0: when the next attempt is due.
-    pub next_try: Option<u64>,
-    /// Page 0: why.
-    pub reason: String,
+    /// Page 0: the sender was told of the delay.
+    pub warned: bool,
+    /// Page 0: reports that were made.
+    pub reports: u16,
+    /// Page 0: why, if that changes.
+    pub reason: Option<String>,
+}
+
+/// What becomes of a recipient when its message is released.
+pub fn release(state: &mut RecipientState) {
+    match state {
+        RecipientState::Failed(_) => *state = RecipientState::Pending,
+        RecipientState::Deferred { next_try, .. } => *next_try = 0,
+        _ => {}
+    }
+}
+
+/// What becomes of a recipient when the sender has been told.
+pub fn told(state: &mut RecipientState) {
+    match state {
+        RecipientState::Failed(status) => *state = RecipientState::Closed(status.clone()),
+        RecipientState::Relayed(_) => *state = RecipientState::Delivered,
+        _ => {}
+    }
 }
 
 /// What a step replaces: of two steps with the same key only the later can be seen.
@@ -102,11 +128,23 @@ impl Step {
                 for (index, state) in &page.states {
                     letter.states[usize::from(*index)] = state.clone();
                 }
+                let first = page.page as usize * PAGE_RECIPIENTS_COUNT;
+                let of_page = letter.states.iter_mut().skip(first).take(PAGE_RECIPIENTS_COUNT);
+                if let Some(each) = page.each {
+                    of_page.for_each(each);
+                }
                 if page.page == 0 {
-                    letter.attempts += u16::from(page.attempt);
+                    if let Some(attempt) = &page.attempt {
+                        letter.attempts += 1;
+                        letter.log.push(attempt.clone());
+                        letter.log.drain(..letter.log.len().saturating_sub(ATTEMPTS_LOGGED_MAX));
+                    }
                     letter.held = page.held.unwrap_or(letter.held);
-                    letter.next_try = page.next_try.unwrap_or(letter.next_try);
-                    letter.reason.clone_from(&page.reason);
+                    letter.warned |= page.warned;
+                    letter.reports = letter.reports.max(page.reports);
+                    if let Some(reason) = &page.reason {
+                        letter.reason.clone_from(reason);
+                    }
                 }
                 letter
             }),
@@ -147,14 +185,21 @@ pub async fn read<F: NorFlash>(spool: &Spool<F>, id: QueueId) -> Result<Letter, 
     let has_recipe = spool.recipe(id, &mut recipe).await.map_err(|e| told("recipe", e))?;
     let before = id.0.checked_sub(1).map(QueueId);
     let summary = spool.next_summary(before).await.map_err(|e| told("summary", e))?.ok_or("no summary")?;
+    let history = spool.history(id).await.map_err(|e| told("attempts", e))?;
     let open = states.iter().filter(|state: &&RecipientState| state.is_open()).count();
+    let unreported = states.iter().filter(|state| state.is_unreported()).count();
     let agree = [
         ("size", count == content.len()),
         ("content_size", spool.content_size(id) == Some(brief.size)),
         ("envelope", arrival.id == id && arrival.size == brief.size && arrival.time == brief.time),
         ("number of recipients", arrival.recipients == brief.recipients),
         ("class", arrival.class == brief.class),
+        ("moment", arrival.moment == brief.moment),
         ("open recipients", usize::from(brief.recipients_open) == open),
+        ("recipients to be reported", usize::from(brief.recipients_unreported) == unreported),
+        ("sender", summary.sender == arrival.sender),
+        ("first recipient", recipients.first().is_some_and(|(to, _)| *to == summary.recipient.as_str())),
+        ("certainty", !brief.uncertain),
         ("recipe", brief.has_recipe == has_recipe),
         ("line", summary.brief == brief),
     ];
@@ -172,7 +217,9 @@ pub async fn read<F: NorFlash>(spool: &Spool<F>, id: QueueId) -> Result<Letter, 
         recipe: has_recipe.then(|| Rc::new(recipe)),
         held,
         attempts: brief.attempts,
-        next_try: brief.next_try,
+        log: history.to_vec(),
+        warned: brief.warned,
+        reports: brief.reports,
         reason: summary.reason.as_str().into(),
     })
 }

@@ -204,14 +204,16 @@ pub fn describe(letter: Option<&Letter>) -> String {
     let Some(letter) = letter else { return "not there".into() };
     let sum = flash_log::checksum(&letter.fixed.content);
     format!(
-        "{} octets ({sum:08x}), {} recipients {:?}, recipe {:?}, held {}, {} attempts, next {}, \"{}\"",
+        "{} octets ({sum:08x}), {} recipients {:?}, recipe {:?}, held {}, {} attempts {:?}, warned {}, {} reports, \"{}\"",
         letter.fixed.content.len(),
         letter.states.len(),
         letter.states,
         letter.recipe.as_ref().map(|recipe| (recipe.len(), flash_log::checksum(recipe))),
         letter.held,
         letter.attempts,
-        letter.next_try,
+        letter.log,
+        letter.warned,
+        letter.reports,
         letter.reason
     )
 }

@@ -10,11 +10,11 @@ use embedded_storage_async::nor_flash::NorFlash;
 use envelope::QueueId;
 use flash_sim::Random;
 use spool::{
-    Admission, Arrival, ArrivalInfo, Class, NewRecipient, Protocol, RecipientState, Removal, Spool,
-    SpoolError, Status,
+    Admission, Arrival, ArrivalInfo, Attempt, Change, Class, NewRecipient, Protocol, RecipientState, Removal,
+    Spool, SpoolError, Status,
 };
 
-use crate::letter::{Fixed, Letter, Page, Step, page_of};
+use crate::letter::{Fixed, Letter, Page, Step, page_of, release, told};
 use crate::model::{Done, Outcome};
 
 /// A message that arrives.
@@ -39,8 +39,8 @@ pub enum Op {
     Put(Put),
     /// New states of some recipients.
     Attempt(QueueId, Vec<(u16, RecipientState)>, u64),
-    /// The next attempt is moved.
-    Reschedule(QueueId, u64),
+    /// The sender was told of failures, so many times by now.
+    Told(QueueId, u16),
     /// A message is held, or released.
     Hold(QueueId, bool),
     /// A recipe is stored.
@@ -87,11 +87,14 @@ type Sheet = RefCell<Option<(QueueId, Vec<Step>)>>;
 pub fn any_state(random: &mut Random) -> RecipientState {
     let text = "4.2.2 mailbox full, try again ".repeat(5);
     let text = &text[..random.below(129)];
-    match random.below(4) {
+    let status = Status::new(450, text);
+    match random.below(7) {
         0 => RecipientState::Pending,
         1 => RecipientState::Delivered,
-        2 => RecipientState::Deferred(Status::new(450, text)),
-        _ => RecipientState::Failed(Status::new(550, text)),
+        2 | 3 => RecipientState::Deferred { status, attempts: 3, next_try: random.next_u64() >> 30 },
+        4 => RecipientState::Failed(status),
+        5 => RecipientState::Relayed(status),
+        _ => RecipientState::Closed(status),
     }
 }
 
@@ -119,11 +122,11 @@ fn letter(put: &Put, id: QueueId) -> Letter {
         helo: "client.example.com".try_into().expect("short"),
         protocol: [Protocol::Smtp, Protocol::Esmtp, Protocol::Esmtps, Protocol::Local][random.below(4)],
         time: (random.below(5) > 0).then(|| random.next_u64() >> 20),
+        moment: random.below(1_000) as u64,
         recipients: put.recipients as u16,
         class,
     };
     let facts = extra(&mut random, 200);
-    let next_try = random.below(1_000) as u64;
     let content = octets(put.seed, put.len);
     Letter {
         fixed: Rc::new(Fixed { content, arrival, facts, recipients }),
@@ -131,7 +134,9 @@ fn letter(put: &Put, id: QueueId) -> Letter {
         recipe: None,
         held: false,
         attempts: 0,
-        next_try,
+        log: Vec::new(),
+        warned: false,
+        reports: 0,
         reason: String::new(),
     }
 }
@@ -169,7 +174,7 @@ async fn put<F: NorFlash>(spool: &Spool<F>, put: &Put, sheet: &Sheet) -> Result<
         protocol: told.protocol,
         time: told.time,
         facts: &fixed.facts,
-        next_try: made.next_try,
+        moment: told.moment,
     };
     let recipients = fixed.recipients.iter().map(|(address, extra)| NewRecipient { address, extra });
     spool.commit(incoming, &arrival, recipients).await.map(|_| ())
@@ -190,28 +195,49 @@ fn pages(states: &[(u16, RecipientState)], zero: Page) -> Vec<Step> {
     steps
 }
 
+/// The steps of a change of every state.
+fn every_page<F: NorFlash>(
+    spool: &Spool<F>,
+    id: QueueId,
+    each: fn(&mut RecipientState),
+    zero: Page,
+) -> Vec<Step> {
+    let last = spool.brief(id).map_or(0, |brief| page_of(brief.recipients.saturating_sub(1)));
+    let later = (1..=last).rev().map(|page| Page { page, each: Some(each), ..Page::default() });
+    later.chain([Page { each: Some(each), ..zero }]).map(Step::Page).collect()
+}
+
 async fn perform<F: NorFlash>(spool: &Spool<F>, op: &Op, sheet: &Sheet) -> Result<(), SpoolError> {
     let plan = |id: QueueId, steps| *sheet.borrow_mut() = Some((id, steps));
     match op {
         Op::Put(one) => put(spool, one, sheet).await,
-        Op::Attempt(id, states, next_try) => {
-            let reason = format!("attempt {}", next_try % 100);
-            let zero = Page { attempt: true, next_try: Some(*next_try), reason, ..Page::default() };
-            plan(*id, pages(states, zero.clone()));
-            spool.record_attempt(*id, states, *next_try, &zero.reason).await
+        Op::Attempt(id, states, seed) => {
+            let reason = (seed % 3 > 0).then(|| format!("attempt {}", seed % 100));
+            let attempt =
+                Attempt::new((seed % 5 > 0).then_some(*seed), (seed % 600) as u16, "mx.example.org");
+            let warned = seed % 11 == 0;
+            let (moment, text) = (*seed, reason.as_deref());
+            let change =
+                Change { moment, attempt: Some(attempt.clone()), warned, reason: text, ..Change::default() };
+            let zero = Page { attempt: Some(attempt), warned, reason: reason.clone(), ..Page::default() };
+            plan(*id, pages(states, zero));
+            spool.change(*id, states, &change).await
         }
-        Op::Reschedule(id, next_try) => {
-            let zero = Page { next_try: Some(*next_try), reason: "later".into(), ..Page::default() };
-            plan(*id, pages(&[], zero));
-            spool.reschedule(*id, *next_try, "later").await
+        Op::Told(id, reports) => {
+            let zero = Page { reports: *reports, ..Page::default() };
+            plan(*id, every_page(spool, *id, told, zero));
+            let change = Change { reports: *reports, ..Change::default() };
+            spool.change_each(*id, &change, |_, state| told(state)).await
         }
         Op::Hold(id, true) => {
-            let zero = Page { held: Some(true), reason: "by the operator".into(), ..Page::default() };
+            let reason = Some("by the operator".into());
+            let zero = Page { held: Some(true), reason, ..Page::default() };
             plan(*id, pages(&[], zero));
             spool.hold(*id, "by the operator").await
         }
         Op::Hold(id, false) => {
-            plan(*id, pages(&[], Page { held: Some(false), next_try: Some(0), ..Page::default() }));
+            let zero = Page { held: Some(false), reason: Some(String::new()), ..Page::default() };
+            plan(*id, every_page(spool, *id, release, zero));
             spool.release(*id, "").await
         }
         Op::Recipe(id, recipe) => {
