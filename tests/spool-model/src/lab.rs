@@ -201,6 +201,15 @@ impl Lab {
         }
         let found = read_all(&self.spool)?;
         let events = self.tape.take();
+        if std::env::var_os("TRACE").is_some() {
+            for one in &done {
+                let id = one.message.as_ref().map(|(id, _)| id.to_string());
+                println!("{} -> {:?} {:?} to {}", one.what, id, one.outcome, one.to);
+            }
+            for event in &events {
+                println!("     {}{}", describe(event), if event.failed.is_some() { " FAILED" } else { "" });
+            }
+        }
         self.model.settle(&done, found).map_err(|error| error + &format!("\nplans {plans:?}"))?;
         self.used_before.clone_from(&self.used);
         self.used.extend(self.model.letters.keys());
@@ -285,6 +294,9 @@ impl Lab {
 
     /// Goes on from what a cut left.
     pub fn go_on(&mut self, tape: Tape<BLOCK>, spool: TestSpool, model: Model) {
+        if std::env::var_os("TRACE").is_some() {
+            println!("---- restarted");
+        }
         self.shadow = tape.flash.fork();
         self.used.clone_from(&self.used_before);
         self.used.extend(model.letters.keys());

@@ -171,7 +171,7 @@ impl Model {
                 .candidates(*id, &tracks)
                 .into_iter()
                 .filter(|candidate| candidate.letter.as_ref() == now)
-                .max_by_key(|candidate| candidate.progress.iter().sum::<usize>());
+                .min_by_key(|candidate| candidate.progress.iter().sum::<usize>());
             let Some(best) = best else {
                 let running: Vec<_> = done.iter().map(|d| (&d.what, d.to, d.outcome)).collect();
                 return Err(format!("without a cut, message {id} is {}\nafter {running:?}", describe(now)));
@@ -179,12 +179,13 @@ impl Model {
             if now.is_none() {
                 continue;
             }
+            // What was written since hides what was left over before.
+            let written: Vec<Key> =
+                tracks.iter().flat_map(|track| &track.steps[..track.min]).map(Step::key).collect();
             let mut left = Vec::new();
             for (track, progress) in tracks.iter().zip(&best.progress) {
-                left.extend(track.steps[*progress..].iter().cloned());
-                // What was written since hides what was written before.
-                let written: Vec<Key> = track.steps[..track.min].iter().map(Step::key).collect();
-                left.retain(|step: &Step| !written.contains(&step.key()));
+                let steps = track.steps[*progress..].iter();
+                left.extend(steps.filter(|step| !track.early || !written.contains(&step.key())).cloned());
             }
             // A commit in doubt has been undone by the next operation.
             left.retain(|step| !matches!(step, Step::Commit(_)));

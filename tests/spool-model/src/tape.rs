@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use embassy_futures::block_on;
 use embedded_storage_async::nor_flash::{ErrorType, NorFlash, ReadNorFlash};
-use flash_sim::{SimError, SimFlash, Tear};
+use flash_sim::{Random, SimError, SimFlash, Tear};
 
 /// What one operation was asked to do.
 #[derive(Clone, Debug)]
@@ -42,6 +42,10 @@ impl Event {
         flash.cut_after(0, tear);
         let _ = self.ask(flash);
         flash.power_on();
+        if let Action::Erase(at) = self.action {
+            // What reads blank after a torn erase counts as blank: the log cannot know better.
+            flash.poke(at as usize, &flash.peek(at as usize, ERASE));
+        }
     }
 
     fn ask<const ERASE: usize>(&self, flash: &SimFlash<ERASE>) -> Result<(), SimError> {
@@ -150,8 +154,8 @@ impl<const ERASE: usize> Tape<ERASE> {
             return false;
         }
         self.shared.failures.set(self.shared.failures.get() + 1);
-        let seed = torn.unwrap_or_else(|| self.shared.failures.get());
-        let tear = [Tear::Before, Tear::Half(seed), Tear::After][seed as usize % 3];
+        let mut random = Random::new(torn.unwrap_or(u64::from(*at)).wrapping_add(self.shared.failures.get()));
+        let tear = [Tear::Before, Tear::Half(random.next_u64()), Tear::After][random.below(3)];
         Event { action: action.clone(), failed: None }.tear(&self.flash, tear);
         true
     }
