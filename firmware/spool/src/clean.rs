@@ -6,6 +6,7 @@ use flash_log::{Entry, LogError, Record, Scan};
 use limits::flash::PLACE_ATTEMPTS_MAX;
 use platform::MutexGuard;
 
+use crate::doubt::Doubt;
 use crate::index::{Index, Target};
 use crate::mount::MOVED;
 use crate::types::{SpoolError, SpoolFull};
@@ -38,22 +39,6 @@ enum Step {
 pub(crate) type Guard<'a, F> = MutexGuard<'a, Inner<F>>;
 
 impl<F: NorFlash> Spool<F> {
-    /// Takes the flash. Finishes what a dropped future left in doubt.
-    pub(crate) async fn lock(&self) -> Guard<'_, F> {
-        let mut inner = self.inner.lock().await;
-        if let Some(at) = inner.in_doubt {
-            if let Ok(Some(entry)) = inner.log.entry(at).await
-                && entry.record.anchor
-                && !entry.killed
-            {
-                // On failure the block is suspect and will be erased; there is nothing better to do.
-                let _ = inner.log.kill(at, MOVED).await;
-            }
-            inner.in_doubt = None;
-        }
-        inner
-    }
-
     fn free_blocks(&self, inner: &Inner<F>) -> u32 {
         let index = self.index.borrow();
         inner.log.free_blocks(|block| index.is_dead(block))
@@ -111,7 +96,7 @@ impl<F: NorFlash> Spool<F> {
                 Ok(entry) => {
                     let entered = enter(&mut self.index.borrow_mut(), &entry);
                     if entered {
-                        inner.in_doubt = None;
+                        inner.doubt = Doubt::default();
                     }
                     return if entered { Ok(()) } else { Err(SpoolError::Full(SpoolFull::Now)) };
                 }
@@ -122,15 +107,20 @@ impl<F: NorFlash> Spool<F> {
         Err(SpoolError::Flash)
     }
 
-    /// Appends under a lock that is held. The caller enters the record into the index and then clears `in_doubt`.
+    /// Appends under a lock that is held. The caller enters the record into the index and then clears the doubt.
     pub(crate) async fn write_record(
         &self,
         inner: &mut Inner<F>,
         record: Record,
         payload: &[&[u8]],
     ) -> Result<Entry, LogError> {
-        // A future that is dropped after the slot was programmed leaves a message that nobody knows of.
-        inner.in_doubt = if record.anchor { inner.log.next_location() } else { None };
+        // A future that is dropped after the slot was programmed leaves a record that nobody knows of.
+        let at = inner.log.next_location();
+        inner.doubt = if record.anchor {
+            Doubt { unwanted: at, ..Doubt::default() }
+        } else {
+            Doubt { written: at, ..Doubt::default() }
+        };
         inner.log.append(record, payload).await
     }
 
@@ -185,7 +175,7 @@ impl<F: NorFlash> Spool<F> {
 
     async fn move_record(&self, inner: &mut Inner<F>, old: &Entry, target: Target) -> Result<(), LogError> {
         let anchor = matches!(target, Target::Anchor(_));
-        inner.in_doubt = if anchor { inner.log.next_location() } else { None };
+        inner.doubt.unwanted = if anchor { inner.log.next_location() } else { None };
         let copy = inner.log.copy(old).await?;
         inner.moved += u64::from(copy.footprint_units()) * 32;
         {
@@ -196,10 +186,10 @@ impl<F: NorFlash> Spool<F> {
             }
         }
         if anchor {
-            inner.in_doubt = Some(old.at);
+            inner.doubt.unwanted = Some(old.at);
             let _ = inner.log.kill(old.at, MOVED).await;
         }
-        inner.in_doubt = None;
+        inner.doubt.unwanted = None;
         Ok(())
     }
 

@@ -21,8 +21,9 @@
 //! key wins. [`Spool::remove`] programs the kill unit; when it returns the message can never come back.
 //!
 //! Operations take `&self` and may run concurrently; the flash is taken for one record at a time. If a future is
-//! dropped half-way, the operation has happened or not, and a commit that was dropped has not: the next operation
-//! undoes a commit record that may have been written.
+//! dropped half-way, the operation has happened or not, and a commit that was dropped has not. The next operation
+//! settles that before it does anything else: it undoes a commit record that may have been written, and takes over a
+//! state page, a recipe or an end that is on flash. So what is seen then is what will be seen after a restart.
 //!
 //! # What is expected of the flash
 //! What [`flash_log`] expects, blocks of 16 KiB or more, at least 6 of them.
@@ -158,6 +159,7 @@
 extern crate alloc;
 
 mod clean;
+mod doubt;
 mod health;
 mod index;
 mod mount;
@@ -173,7 +175,7 @@ pub use types::*;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 
-use flash_log::{Location, Log, LogError};
+use flash_log::{Log, LogError};
 use platform::Mutex;
 
 /// Tells the log of the spool from other logs.
@@ -183,8 +185,7 @@ const LOG_KIND: u8 = b'S';
 struct Inner<F> {
     log: Log<F>,
     cleaning: Option<clean::Cleaning>,
-    /// An anchor that must not live if it does: its writer was dropped half-way.
-    in_doubt: Option<Location>,
+    doubt: doubt::Doubt,
     /// Octets that cleaning copied.
     moved: u64,
     /// Blocks in which cleaning met records that it could not read.

@@ -12,6 +12,7 @@ use platform::Mutex;
 use limits::flash::RECORD_ALIGN_BYTES;
 use limits::spool::PAGE_RECIPIENTS_COUNT;
 
+use crate::doubt::Doubt;
 use crate::index::{Geometry, Index, Message, NONE, Status, key};
 use crate::record::{
     COMMIT, CONTENT, PREFIX_BYTES, Prefix, RECIPE, RECIPIENTS, STATE, StatePage, state_bytes_max,
@@ -58,7 +59,7 @@ impl<F: NorFlash> Spool<F> {
         let Mounting { log, mut index } = mount;
         index.capacity = index.geometry.capacity(log.usable_blocks());
         index.raise_next_id(log.owner_floor());
-        let inner = Inner { log, cleaning: None, in_doubt: None, moved: 0, stuck: Vec::new() };
+        let inner = Inner { log, cleaning: None, doubt: Doubt::default(), moved: 0, stuck: Vec::new() };
         Ok((Self { inner: Mutex::new(inner), index: RefCell::new(index) }, report))
     }
 }

@@ -156,17 +156,31 @@ impl<F: NorFlash> Spool<F> {
         let (state, readable) = self.load_state_page(inner, place, page).await?;
         if !readable && !self.index.borrow().messages[place].uncertain {
             // The figures in RAM are about states that nobody can read any more.
-            let (mut open, mut unreported) = (0, 0);
-            let pages = self.index.borrow().messages[place].pages();
-            for page in 0..pages {
-                let (state, _) = self.load_state_page(inner, place, page).await?;
-                open += state.open();
-                unreported += state.unreported();
-            }
-            let message = &mut self.index.borrow_mut().messages[place];
-            (message.uncertain, message.open, message.unreported) = (true, open, unreported);
+            self.recount(inner, place).await?;
         }
         Ok((state, readable))
+    }
+
+    /// Brings the figures of a message in RAM to what its state pages say.
+    pub(crate) async fn recount(&self, inner: &mut Inner<F>, place: usize) -> Result<(), SpoolError> {
+        let (mut open, mut unreported, mut uncertain) = (0, 0, false);
+        let mut first = None;
+        let pages = self.index.borrow().messages[place].pages();
+        for page in 0..pages {
+            let (state, readable) = self.load_state_page(inner, place, page).await?;
+            open += state.open();
+            unreported += state.unreported();
+            uncertain |= !readable;
+            if page == 0 && readable {
+                first = Some(state);
+            }
+        }
+        let message = &mut self.index.borrow_mut().messages[place];
+        (message.uncertain, message.open, message.unreported) = (uncertain, open, unreported);
+        if let Some(first) = first {
+            message.take_over(&first);
+        }
+        Ok(())
     }
 
     async fn load_state_page(

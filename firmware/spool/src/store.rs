@@ -8,6 +8,7 @@ use flash_log::{LogError, Record};
 use limits::flash::{PLACE_ATTEMPTS_MAX, RECORD_ALIGN_BYTES};
 use limits::spool::{PAGE_RECIPIENTS_COUNT, RECIPE_BYTES_MAX};
 
+use crate::doubt::Doubt;
 use crate::index::{key, units};
 use crate::record::{self, COMMIT, CONTENT, PREFIX_BYTES, RECIPE, RECIPIENTS, STATE, state_bytes_max};
 use crate::types::{
@@ -48,6 +49,24 @@ impl<F: NorFlash> Drop for Incoming<'_, F> {
     fn drop(&mut self) {
         if !self.committed {
             self.spool.index.borrow_mut().remove(self.place);
+        }
+    }
+}
+
+/// How a killed anchor ended: the operator removed it.
+const OPERATOR: u8 = 3;
+
+/// Makes the promise of a message exact, also when a future is dropped that has raised it.
+struct Settling<'s, F: NorFlash> {
+    spool: &'s Spool<F>,
+    id: QueueId,
+}
+
+impl<F: NorFlash> Drop for Settling<'_, F> {
+    fn drop(&mut self) {
+        let mut index = self.spool.index.borrow_mut();
+        if let Some(place) = index.stored(self.id) {
+            index.settle(place);
         }
     }
 }
@@ -320,12 +339,8 @@ impl<F: NorFlash> Spool<F> {
                 index.grow(place, wanted - had, 0)?;
             }
         }
-        let done = self.put_recipe(id, recipe).await;
-        let mut index = self.index.borrow_mut();
-        if let Some(place) = index.stored(id) {
-            index.settle(place);
-        }
-        done
+        let _settling = Settling { spool: self, id };
+        self.put_recipe(id, recipe).await
     }
 
     async fn put_recipe(&self, id: QueueId, recipe: &[u8]) -> Result<(), SpoolError> {
@@ -336,6 +351,7 @@ impl<F: NorFlash> Spool<F> {
             let record = Record { kind: RECIPE, anchor: false, owner: id.0, part: 0, version };
             match self.write_record(&mut inner, record, &[recipe]).await {
                 Ok(entry) => {
+                    inner.doubt = Doubt::default();
                     let entered = self.index.borrow_mut().put_other(place, &entry);
                     return if entered { Ok(()) } else { Err(SpoolError::Full(SpoolFull::Now)) };
                 }
@@ -484,6 +500,7 @@ impl<F: NorFlash> Spool<F> {
             let record = Record { kind: STATE, anchor: false, owner: id.0, part: page, version };
             match self.write_record(&mut inner, record, &[&state.encode()]).await {
                 Ok(entry) => {
+                    inner.doubt = Doubt::default();
                     let mut index = self.index.borrow_mut();
                     let entered = index.put_other(place, &entry);
                     let message = &mut index.messages[place];
@@ -514,30 +531,36 @@ impl<F: NorFlash> Spool<F> {
         let how = match how {
             Removal::Delivered => 1,
             Removal::Bounced => 2,
-            Removal::Operator => 3,
+            Removal::Operator => OPERATOR,
         };
+        inner.doubt.ending = Some(id);
         inner.log.kill(anchor, how).await.map_err(flash_error)?;
+        inner.doubt.ending = None;
         self.index.borrow_mut().remove(place);
         Ok(())
     }
 
-    /// Erases everything (factory reset). Messages that are arriving fail at their next step. A power cut in
-    /// between may leave some messages.
+    /// Erases everything (factory reset). Messages that are arriving fail at their next step. Every message is ended
+    /// before the first block is erased: a power cut in between leaves messages that are whole, and their states as
+    /// they were, or none.
     ///
     /// # Errors
     /// [`SpoolError::Flash`].
     pub async fn clear(&self) -> Result<(), SpoolError> {
         let mut inner = self.lock().await;
         inner.log.raise_owner_floor(self.index.borrow().last_id());
-        {
-            let mut index = self.index.borrow_mut();
-            for place in index.places() {
-                if index.messages[usize::from(place)].state().is_some() {
-                    index.remove(usize::from(place));
-                } else {
-                    index.forget_records(usize::from(place));
-                }
+        let places = self.index.borrow().places();
+        for place in places.into_iter().map(usize::from) {
+            let message = self.index.borrow().messages[place];
+            if message.state().is_none() {
+                self.index.borrow_mut().forget_records(place);
+                continue;
             }
+            inner.doubt.ending = Some(message.id);
+            // If the mark cannot be programmed the block goes all the same.
+            let _ = inner.log.kill(message.anchor, OPERATOR).await;
+            inner.doubt.ending = None;
+            self.index.borrow_mut().remove(place);
         }
         inner.cleaning = None;
         inner.log.clear().await.map_err(flash_error)
