@@ -36,7 +36,7 @@ struct Track<'a> {
     steps: &'a [Step],
     min: usize,
     max: usize,
-    /// From an earlier batch: before everything else, or not at all.
+    /// From an earlier batch.
     early: bool,
 }
 
@@ -93,8 +93,7 @@ impl Model {
             }
             for (number, track) in tracks.iter().enumerate() {
                 let next = progress[number];
-                let begun = tracks.iter().zip(&progress).any(|(other, steps)| !other.early && *steps > 0);
-                let allowed = next < track.max && !(track.early && begun);
+                let allowed = next < track.max;
                 if allowed {
                     let mut further = progress.clone();
                     further[number] += 1;
@@ -180,8 +179,15 @@ impl Model {
                 continue;
             }
             // What was written since hides what was left over before.
-            let written: Vec<Key> =
-                tracks.iter().flat_map(|track| &track.steps[..track.min]).map(Step::key).collect();
+            // (What changes nothing is not written.)
+            let before = self.letters.get(id);
+            let changes = |step: &&Step| step.apply(before.cloned()).as_ref() != before;
+            let written: Vec<Key> = tracks
+                .iter()
+                .flat_map(|track| &track.steps[..track.min])
+                .filter(changes)
+                .map(Step::key)
+                .collect();
             let mut left = Vec::new();
             for (track, progress) in tracks.iter().zip(&best.progress) {
                 let steps = track.steps[*progress..].iter();
