@@ -121,7 +121,12 @@ impl<F: NorFlash> Spool<F> {
         } else {
             Doubt { written: at, ..Doubt::default() }
         };
-        inner.log.append(record, payload).await
+        let result = inner.log.append(record, payload).await;
+        if result.is_err() {
+            // The caller writes it again, in the same version: whichever of the two is found says the same.
+            inner.doubt.written = None;
+        }
+        result
     }
 
     /// One step of cleaning. A new victim is chosen only among blocks with at most `live_max` live units.
