@@ -130,14 +130,14 @@ pub fn run(seed: u64, number: u64, faults: Faults, cuts: u64) -> Result<Counts, 
             &before,
             |recovered: Recovered<'_>| {
                 if recovered.position == on {
-                    next = Some((recovered.tape, recovered.spool, recovered.model));
+                    next = Some((recovered.start, recovered.tape, recovered.spool, recovered.model));
                 }
                 Ok(())
             },
         )?;
         random = tears;
-        if let Some((tape, spool, model)) = next {
-            lab.go_on(tape, spool, model);
+        if let Some((start, tape, spool, model)) = next {
+            lab.go_on(start, tape, spool, model);
         }
     }
     Ok(lab.counts)

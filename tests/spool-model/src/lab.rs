@@ -256,12 +256,13 @@ impl Lab {
             for tear in choose(position, event) {
                 let flash = self.shadow.fork();
                 event.tear(&flash, tear);
+                let start = flash.fork();
                 let tape = self.tape.like(flash);
                 self.counts.cuts += 1;
                 let place = || format!("cut in operation {position} ({}), {tear:?}", describe(event));
                 let (spool, model) = examine(before, &batch.done, position, &tape, &mut self.counts)
                     .map_err(|error| format!("{error}\n{}", place()))?;
-                let recovered = Recovered { tape, spool, model, position, counts: &mut self.counts };
+                let recovered = Recovered { tape, spool, model, start, position, counts: &mut self.counts };
                 after(recovered).map_err(|error| format!("{error}\nafter the {}", place()))?;
             }
             event.repeat(&self.shadow);
@@ -272,13 +273,14 @@ impl Lab {
             self.counts.failures += u64::from(event.failed.is_some());
         }
         // The moment when nothing is going on.
+        let start = self.shadow.fork();
         let tape = self.tape.like(self.shadow.fork());
         self.counts.cuts += 1;
         let (spool, model) = examine(before, &batch.done, batch.events.len(), &tape, &mut self.counts)
             .map_err(|error| format!("{error}\ncut between two operations"))?;
         self.compare_usage(&spool)?;
         let position = batch.events.len();
-        after(Recovered { tape, spool, model, position, counts: &mut self.counts })
+        after(Recovered { tape, spool, model, start, position, counts: &mut self.counts })
     }
 
     /// What the running queue counts is what a restart counts.
@@ -293,11 +295,11 @@ impl Lab {
     }
 
     /// Goes on from what a cut left.
-    pub fn go_on(&mut self, tape: Tape<BLOCK>, spool: TestSpool, model: Model) {
+    pub fn go_on(&mut self, start: Flash, tape: Tape<BLOCK>, spool: TestSpool, model: Model) {
         if std::env::var_os("TRACE").is_some() {
             println!("---- restarted");
         }
-        self.shadow = tape.flash.fork();
+        self.shadow = start;
         self.used.clone_from(&self.used_before);
         self.used.extend(model.letters.keys());
         (self.tape, self.spool, self.model) = (tape, spool, model);
@@ -312,6 +314,8 @@ pub struct Recovered<'a> {
     pub spool: TestSpool,
     /// What it holds.
     pub model: Model,
+    /// Its flash as the cut left it, before the mount.
+    pub start: Flash,
     /// Operations of the flash before the cut.
     pub position: usize,
     /// For further counting.

@@ -15,6 +15,7 @@
 #![forbid(unsafe_code)]
 
 pub mod case;
+pub mod exhaustive;
 pub mod lab;
 pub mod letter;
 pub mod model;

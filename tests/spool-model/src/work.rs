@@ -260,6 +260,13 @@ async fn perform<F: NorFlash>(spool: &Spool<F>, op: &Op, sheet: &Sheet) -> Resul
     }
 }
 
+/// A message that ended with the operation of the flash before position `to`.
+#[must_use]
+pub fn ended(id: QueueId, to: usize) -> Done {
+    let message = Some((id, vec![Step::End]));
+    Done { what: format!("Clear({id})"), message, to, outcome: Outcome::Acknowledged }
+}
+
 /// An operation, and after how often being polled its future is dropped.
 pub type Plan = (Op, Option<usize>);
 
