@@ -77,9 +77,23 @@ impl Tear {
 
 /// What is planned.
 #[derive(Clone, Copy, Debug)]
-enum Plan {
-    Cut(Tear),
-    Hold,
+struct Plan {
+    /// Operations that still pass, of those that count.
+    left: u64,
+    /// The kind that counts, or all.
+    only: Option<Kind>,
+    /// How to cut the power; `None` holds the operation.
+    cut: Option<Tear>,
+}
+
+impl Plan {
+    /// Counts an operation; says whether it is the one.
+    fn meets(&mut self, kind: Kind) -> bool {
+        let counts = self.only.is_none_or(|only| only == kind);
+        let due = counts && self.left == 0;
+        self.left = self.left.saturating_sub(u64::from(counts));
+        due
+    }
 }
 
 /// Whether the machine runs.
@@ -97,7 +111,7 @@ struct State {
     done: u64,
     erases: u64,
     octets_programmed: u64,
-    plan: Option<(u64, Plan)>,
+    plan: Option<Plan>,
     stop: Stop,
     /// The answer to the operation that is held.
     released: bool,
@@ -228,16 +242,14 @@ impl Bank {
         self.shared.lock().breaches.clone()
     }
 
-    /// Cuts the power at the `count`-th operation from now (1 is the next one).
-    pub fn cut_after(&self, count: u64, tear: Tear) {
-        let mut state = self.shared.lock();
-        state.plan = Some((state.done.saturating_add(count), Plan::Cut(tear)));
+    /// Cuts the power at the `count`-th operation from now (1 is the next one); `only` lets one kind count.
+    pub fn cut_after(&self, count: u64, only: Option<Kind>, tear: Tear) {
+        self.shared.lock().plan = Some(Plan { left: count.saturating_sub(1), only, cut: Some(tear) });
     }
 
     /// Holds the `count`-th operation from now.
     pub fn hold_after(&self, count: u64) {
-        let mut state = self.shared.lock();
-        state.plan = Some((state.done.saturating_add(count), Plan::Hold));
+        self.shared.lock().plan = Some(Plan { left: count.saturating_sub(1), only: None, cut: None });
     }
 
     /// Forgets what was planned and has not happened. Says whether something was.
@@ -349,16 +361,16 @@ fn decide(shared: &Shared, mut asked: UnixStream) -> Result<()> {
         if kind == Kind::Breach {
             state.breaches.push(operation);
         }
-        let due = state.plan.take_if(|(number, _)| *number <= operation.number);
-        match due {
-            Some((_, Plan::Cut(tear))) => {
+        let due = state.plan.take_if(|plan| plan.meets(kind));
+        match due.map(|plan| plan.cut) {
+            Some(Some(tear)) => {
                 torn = Some(operation);
                 drop(state);
                 let (code, seed) = tear.code();
                 asked.write_all(&answer(code, seed))?;
                 continue;
             }
-            Some((_, Plan::Hold)) => {
+            Some(None) => {
                 state.stop = Stop::Held(operation);
                 state.released = false;
                 shared.changed.notify_all();

@@ -172,6 +172,14 @@ pub fn kill_all() {
     }
 }
 
+/// Kills the child with this process id, as a power cut would, from any thread. Its owner still has to collect it.
+pub fn kill(id: u32) {
+    // An id that is not known is no longer ours, and may be another's.
+    if let Some(leads_group) = living(|living| living.get(&id).copied()) {
+        signal(id, leads_group, Signal::KILL);
+    }
+}
+
 fn spawn(name: &str, command: &mut Command) -> Result<Child> {
     let program = command.get_program().to_string_lossy().into_owned();
     command.spawn().with_context(|| {

@@ -193,6 +193,12 @@ impl Sink {
         self.shared.connections.load(Ordering::SeqCst)
     }
 
+    /// How many connections there are now.
+    #[must_use]
+    pub fn connections_open(&self) -> usize {
+        lock(&self.shared.open).len()
+    }
+
     /// What the peer did against the rules: bare CR or LF, commands out of order.
     #[must_use]
     pub fn breaches(&self) -> Vec<String> {

@@ -5,6 +5,10 @@
 //! `cargo xtask test` builds it and runs them, `cargo xtask build` builds it alone.
 #![forbid(unsafe_code)]
 
+pub mod cuts;
+pub mod ledger;
+pub mod queue;
+
 use anyhow::{Context as _, Result, anyhow, ensure};
 use harness::{
     bank::Bank,
@@ -20,7 +24,7 @@ use std::{
     fs,
     net::SocketAddr,
     path::{Path, PathBuf},
-    sync::OnceLock,
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
@@ -101,7 +105,7 @@ pub struct Rig {
     /// The machine; only [`Rig::cut_power`] and the like take it out for a moment.
     machine: Option<Machine>,
     /// Who serves its data flash, where that is not the emulator itself.
-    bank: Option<Bank>,
+    bank: Option<Arc<Bank>>,
     /// The next hop on this machine.
     pub sink: Sink,
     scratch: ScratchDir,
@@ -126,7 +130,7 @@ impl Rig {
     pub fn set_up_served(name: &str, prepare: impl FnOnce(&Path) -> Result<()>) -> Result<Self> {
         let serve = |data: &Path| {
             prepare(data)?;
-            Bank::serve(data).map(Some)
+            Bank::serve(data).map(Arc::new).map(Some)
         };
         let rig = Self::start(name, Golden::get()?.copy()?, serve)?;
         rig.with_next_hop()
@@ -155,12 +159,12 @@ impl Rig {
     fn start(
         name: &str,
         scratch: ScratchDir,
-        serve: impl FnOnce(&Path) -> Result<Option<Bank>>,
+        serve: impl FnOnce(&Path) -> Result<Option<Arc<Bank>>>,
     ) -> Result<Self> {
         let data = scratch.path().join("data");
         let bank = serve(&data)?;
         let mut options = Options::new(&firmware()?, &data, &scratch.path().join("tpm"));
-        options.data_served = bank.as_ref().map(Bank::socket);
+        options.data_served = bank.as_ref().map(|bank| bank.socket());
         let machine = Machine::start(options)?;
         let mut rig =
             Self { machine: Some(machine), bank, sink: Sink::start()?, scratch, name: name.to_owned() };
@@ -247,7 +251,7 @@ impl Rig {
     ///
     /// # Errors
     /// If it is the emulator itself: the rig was not made with [`Rig::set_up_served`].
-    pub fn bank(&self) -> Result<&Bank> {
+    pub fn bank(&self) -> Result<&Arc<Bank>> {
         self.bank.as_ref().context("the data flash is not served")
     }
 
