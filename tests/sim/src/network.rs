@@ -61,6 +61,8 @@ struct State {
     dark_waiters: Vec<Waker>,
     next_port: u16,
     connections: u64,
+    /// When somebody tried to connect to a host.
+    attempts: HashMap<IpAddr, Vec<Instant>>,
     /// Writes and octets by the host that wrote.
     written: HashMap<IpAddr, (u64, u64)>,
 }
@@ -88,6 +90,7 @@ impl Network {
                 dark_waiters: Vec::new(),
                 next_port: 40_000,
                 connections: 0,
+                attempts: HashMap::new(),
                 written: HashMap::new(),
             })),
         }
@@ -135,6 +138,12 @@ impl Network {
         self.state.borrow().connections
     }
 
+    /// When connections to `host` were begun, whatever came of them.
+    #[must_use]
+    pub fn attempts(&self, host: IpAddr) -> Vec<Instant> {
+        self.state.borrow().attempts.get(&host).cloned().unwrap_or_default()
+    }
+
     /// How often `host` wrote to a stream, and how many octets in all.
     #[must_use]
     pub fn written(&self, host: IpAddr) -> (u64, u64) {
@@ -166,6 +175,8 @@ impl Network {
     /// # Errors
     /// As a TCP stack would report it; a dark link costs the full time-out.
     pub async fn connect(&self, from: IpAddr, to: SocketAddr) -> Result<SimStream, ConnectError> {
+        let now = self.executor.now();
+        self.state.borrow_mut().attempts.entry(to.ip()).or_default().push(now);
         if self.link(from) == Link::Dark || self.link(to.ip()) == Link::Dark {
             self.executor.sleep_ms(CONNECT_TIMEOUT_MS).await;
             return Err(ConnectError::Timeout);

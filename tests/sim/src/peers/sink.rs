@@ -26,6 +26,9 @@ pub struct Received {
     pub connection: u64,
     /// When the answer to the content was given.
     pub at: Instant,
+    /// Whether another command came over the connection afterwards. Then the appliance has read the answer and written it
+    /// down; before, a power cut or a broken connection explains a second copy.
+    pub confirmed: bool,
 }
 
 impl Received {
@@ -163,7 +166,7 @@ impl Sink {
                     s.connections
                 };
                 let mut session =
-                    SinkSession { stream, received: Vec::new(), state: state.clone(), executor };
+                    SinkSession { stream, received: Vec::new(), taken: None, state: state.clone(), executor };
                 let _ = session.run(connection).await;
                 state.borrow_mut().open -= 1;
             }
@@ -222,6 +225,8 @@ impl Sink {
 struct SinkSession {
     stream: SimStream,
     received: Vec<u8>,
+    /// The message taken last, while nobody has said a word since.
+    taken: Option<usize>,
     state: Rc<RefCell<SinkState>>,
     executor: Executor,
 }
@@ -246,6 +251,9 @@ impl SinkSession {
         while let Some(line) = self.line().await? {
             let behaviour = {
                 let mut state = self.state.borrow_mut();
+                if let Some(taken) = self.taken.take() {
+                    state.received[taken].confirmed = true;
+                }
                 state.commands.push(line.clone());
                 state.behaviour.clone()
             };
@@ -307,6 +315,7 @@ impl SinkSession {
                 content: Vec::new(),
                 connection,
                 at: Instant(0),
+                confirmed: false,
             });
         }
         self.say(reply).await
@@ -353,7 +362,9 @@ impl SinkSession {
         let reply = behaviour.content.as_deref().unwrap_or("250 2.0.0 taken");
         if reply.starts_with('2') {
             let at = self.executor.now();
-            self.state.borrow_mut().received.push(Received { content, at, ..t });
+            let mut state = self.state.borrow_mut();
+            self.taken = Some(state.received.len());
+            state.received.push(Received { content, at, ..t });
         }
         if behaviour.drop_after_content {
             self.stream.abort();
