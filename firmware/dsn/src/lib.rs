@@ -217,7 +217,6 @@ impl<'r> Report<'r> {
     }
 
     /// Writes the header and the beginning of the explaining text.
-    #[must_use]
     pub fn begin(self, out: &mut Vec<u8>) -> Text<'r> {
         let host = cleaned(self.host, TEXT_BYTES_MAX, false);
         let to = cleaned(self.to, TEXT_BYTES_MAX, self.international);
