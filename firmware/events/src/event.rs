@@ -217,6 +217,19 @@ pub enum Event<'a> {
         /// Why.
         reason: Text<'a>,
     },
+    /// A report about a message was put into the queue.
+    Reported {
+        /// The message that it is about.
+        id: QueueId,
+        /// The report.
+        report: QueueId,
+        /// Who gets it.
+        to: Address<'a>,
+        /// `failure`, `delay`, `success` or `undeliverable`.
+        about: Text<'a>,
+        /// Recipients that it names.
+        recipients: u16,
+    },
     /// The operator let a held message go.
     Released {
         /// The message.
@@ -330,6 +343,7 @@ impl Event<'_> {
             Self::Failed { .. } => "failed",
             Self::Refused { .. } => "refused",
             Self::Held { .. } => "held",
+            Self::Reported { .. } => "reported",
             Self::Released { .. } => "released",
             Self::Removed { .. } => "removed",
             Self::Boot { .. } => "boot",
@@ -427,6 +441,9 @@ impl fmt::Display for Event<'_> {
                 " peer={peer} stage={stage} from={from} to={to} size={size} code={code} status={status} reason={reason}"
             ),
             Self::Held { id, reason } | Self::Removed { id, reason } => write!(f, " id={id} reason={reason}"),
+            Self::Reported { id, report, to, about, recipients } => {
+                write!(f, " id={id} report={report} to={to} about={about} rcpts={recipients}")
+            }
             Self::Released { id } => write!(f, " id={id}"),
             Self::Boot { version, cause } => write!(f, " version={} cause={}", version.bare(), cause.bare()),
             Self::Mounted { store, records, torn, blank, micros } => write!(

@@ -79,6 +79,7 @@ fn every_event_prints_the_line_that_is_promised() {
             reason: "relay access denied".into(),
         },
         Event::Held { id, reason: "by operator".into() },
+        Event::Reported { id, report: QueueId(id.0 + 1), to: from, about: "failure".into(), recipients: 2 },
         Event::Released { id },
         Event::Removed { id, reason: "delivered".into() },
         Event::Boot { version: "0.1.0".into(), cause: "power-on".into() },

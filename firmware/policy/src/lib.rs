@@ -119,6 +119,8 @@ pub enum Reason {
     NotSignable,
     /// The TPM or the key store does not answer.
     KeysUnavailable,
+    /// The appliance made it to tell a sender what became of a message.
+    OwnReport,
 }
 
 impl Reason {
@@ -137,6 +139,7 @@ impl Reason {
             Self::AmbiguousAuthor => "From is not one plain address, cannot tell the author",
             Self::NotSignable => "structure too complex to sign safely",
             Self::KeysUnavailable => "TPM or key store does not answer",
+            Self::OwnReport => "report of this appliance",
         }
     }
 }
@@ -177,6 +180,13 @@ pub fn decide<Id>(message: Message, identity: Identity<Id>, rules: Rules) -> Dec
         },
     };
     Decision { action, reason }
+}
+
+/// Decides about a report of the appliance itself: it passes whoever has an identity. A signature would have to be put
+/// around it, and what is not a `multipart/report` by its own header is no report to programs (RFC 3464 §2).
+#[must_use]
+pub const fn decide_report<Id>() -> Decision<Id> {
+    Decision { action: Action::Pass, reason: Reason::OwnReport }
 }
 
 /// What becomes of mail that no identity can sign.
@@ -264,6 +274,7 @@ mod tests {
             AmbiguousAuthor,
             NotSignable,
             KeysUnavailable,
+            OwnReport,
         ] {
             assert!(reason.text().len() <= 60 && reason.text().is_ascii());
         }

@@ -3,6 +3,7 @@
 use crate::Machine;
 use crate::counters::Counters;
 use crate::key_records::KeyRecords;
+use crate::report::{self, Reports};
 use crate::schedule::{Next, Schedule, Step};
 use core::cell::{Cell, Ref, RefCell};
 use core::fmt;
@@ -105,6 +106,7 @@ pub struct Appliance<'f, P: Platform> {
     /// Whether the machine goes down: no new mail is taken.
     pub(crate) stopping: Cell<bool>,
     pub(crate) schedule: Schedule,
+    pub(crate) reports: Reports,
     pub(crate) counters: Counters,
     pub(crate) flash: &'f SharedFlash<P::Flash>,
 }
@@ -201,6 +203,7 @@ impl<'f, P: Platform> Appliance<'f, P> {
             clock_set: Cell::new(false),
             stopping: Cell::new(false),
             schedule: Schedule::default(),
+            reports: Reports::new(alloc::vec::Vec::new()),
             counters: Counters::default(),
             flash,
         };
@@ -212,6 +215,7 @@ impl<'f, P: Platform> Appliance<'f, P> {
             this.record(&Event::ClockSet { unix, source: "rtc".into() });
         }
         this.schedule.set_destination(this.settings().next_hop.is_some());
+        report::recover(&this).await;
         this.schedule_everything();
         Ok(this)
     }
@@ -301,7 +305,11 @@ impl<'f, P: Platform> Appliance<'f, P> {
     }
 
     fn schedule_everything(&self) {
-        self.spool.for_each(|brief| self.schedule.add(brief.id, self.next_step(brief)));
+        self.spool.for_each(|brief| {
+            if !report::is_unfinished(self, brief.id) {
+                self.schedule.add(brief.id, self.next_step(brief));
+            }
+        });
     }
 
     /// Holds a message and says so. It is off the schedule afterwards, even if the flash fails.
