@@ -11,6 +11,7 @@
 //! - [`receiver`]: a real mail server on this machine that receives,
 //! - [`sink`]: a next hop that remembers, and fails when told to,
 //! - [`ca`], [`verify`]: a throw-away certification authority, and the judge of signed messages,
+//! - [`load`]: mail in quantity,
 //! - [`message`], [`mime`], [`rng`]: messages to send, and reading them back.
 //!
 //! Nothing here knows how the firmware is built; [`firmware_image`] says where `cargo xtask build` puts it.
@@ -19,6 +20,7 @@
 pub mod bank;
 pub mod ca;
 pub mod console;
+pub mod load;
 pub mod machine;
 pub mod message;
 pub mod mime;

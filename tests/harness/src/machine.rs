@@ -253,10 +253,19 @@ impl Machine {
     ///
     /// # Errors
     /// As [`Machine::start`].
-    pub fn restart(mut self) -> Result<Self> {
+    pub fn restart(self) -> Result<Self> {
+        self.restart_with(|_| ())
+    }
+
+    /// As [`Machine::restart`], with something about the machine changed.
+    ///
+    /// # Errors
+    /// As [`Machine::start`].
+    pub fn restart_with(mut self, change: impl FnOnce(&mut Options)) -> Result<Self> {
         self.kill();
-        let options = self.options.clone();
+        let mut options = self.options.clone();
         drop(self);
+        change(&mut options);
         Self::start(options)
     }
 

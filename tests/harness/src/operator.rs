@@ -145,6 +145,32 @@ impl<'c> Operator<'c> {
     }
 }
 
+/// The number at `index` of the line of an answer that starts with `label`.
+///
+/// # Errors
+/// If there is no such line, or it has fewer numbers.
+pub fn number(answer: &str, label: &str, index: usize) -> Result<u64> {
+    let line = answer.lines().find_map(|line| line.trim().strip_prefix(label));
+    let line = line.with_context(|| format!("no `{label}` in:\n{answer}"))?;
+    line.split(|c: char| !c.is_ascii_digit())
+        .filter(|digits| !digits.is_empty())
+        .nth(index)
+        .and_then(|digits| digits.parse().ok())
+        .with_context(|| format!("no number {index} after `{label}` in:\n{answer}"))
+}
+
+/// Microseconds that the queue took to mount, from the answer to `log tail` after a start.
+///
+/// # Errors
+/// If the log does not tell.
+pub fn mount_took_us(log: &str) -> Result<u64> {
+    let line = log.lines().find(|line| line.contains("mounted store=queue"));
+    let line = line.with_context(|| format!("the log does not tell of the queue:\n{log}"))?;
+    let took = line.split_once("took=").and_then(|(_, rest)| rest.split_once("ms"));
+    let (whole, thousandths) = took.and_then(|(took, _)| took.split_once('.')).context("how long")?;
+    Ok(whole.parse::<u64>()? * 1_000 + thousandths.parse::<u64>()?)
+}
+
 /// The value of `next-hop` for a port of this machine.
 #[must_use]
 pub fn next_hop(port: u16) -> String {
@@ -195,6 +221,18 @@ mod tests {
     fn answers_are_plain_text_without_the_prompt() {
         assert_eq!(without_prompt("\x1b[1mhead\x1b[0m\r\nline\r\nstargate> "), "head\nline\n");
         assert_eq!(without_prompt("stargate> "), "\n");
+    }
+
+    #[test]
+    fn numbers_of_answers() {
+        let answer =
+            "heap              12 of 4096 octets in use, high-water mark 99\nmicroseconds busy   7\n";
+        assert_eq!(number(answer, "heap", 2).expect("there"), 99);
+        assert_eq!(number(answer, "microseconds busy", 0).expect("there"), 7);
+        assert!(number(answer, "stack", 0).is_err());
+        let log =
+            "+0.1s mounted store=settings took=1.000ms\n+0.2s mounted store=queue records=1 took=12.034ms\n";
+        assert_eq!(mount_took_us(log).expect("there"), 12_034);
     }
 
     #[test]

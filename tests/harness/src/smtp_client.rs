@@ -115,6 +115,14 @@ impl SmtpClient {
         }
     }
 
+    /// Lets no read last longer than this from here on.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn patience(&mut self, patience: Duration) -> Result<()> {
+        Ok(self.reader.get_ref().set_read_timeout(Some(patience))?)
+    }
+
     /// Says that nothing more will be sent, after what is on its way.
     pub fn half_close(&mut self) {
         if let Some(queue) = &self.queue {

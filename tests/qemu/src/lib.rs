@@ -237,13 +237,26 @@ impl Rig {
     /// # Errors
     /// If it does not start.
     pub fn switch_on(&mut self) -> Result<()> {
+        self.switch_on_with(|_| ())
+    }
+
+    /// As [`Rig::power_on`], with something about the machine changed.
+    ///
+    /// # Errors
+    /// As [`Rig::power_on`].
+    pub fn power_on_with(&mut self, change: impl FnOnce(&mut Options)) -> Result<()> {
+        self.switch_on_with(change)?;
+        self.first_prompt()
+    }
+
+    fn switch_on_with(&mut self, change: impl FnOnce(&mut Options)) -> Result<()> {
         let machine = self.machine.as_mut().context("the machine is gone")?;
         machine.kill();
         if let Some(bank) = &self.bank {
             bank.power_on();
         }
         let machine = self.machine.take().context("the machine is gone")?;
-        self.machine = Some(machine.restart()?);
+        self.machine = Some(machine.restart_with(change)?);
         Ok(())
     }
 

@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use harness::ca::Ca;
 use harness::machine::{Machine, Options as MachineOptions};
 use harness::message::{Kind, message};
-use harness::operator::Operator;
+use harness::operator::{Operator, number};
 use harness::process::ScratchDir;
 use harness::rng::Rng;
 use harness::sink::Sink;
@@ -156,7 +156,7 @@ fn measure(bank: &Path, count_instructions: bool) -> Result<Measured> {
         ("ram_heap_high_water_bytes", "heap", 2),
         ("ram_stack_high_water_bytes", "stack", 0),
     ] {
-        measured.figures.insert(name.to_owned(), field_number(&memory, label, word)?);
+        measured.figures.insert(name.to_owned(), number(&memory, label, word)?);
     }
     ensure!(sink.breaches().is_empty(), "the appliance broke the rules of SMTP: {:?}", sink.breaches());
     Ok(measured)
@@ -202,24 +202,13 @@ fn pass_through(
 /// Instructions since reset that were not spent idle.
 fn busy_instructions(operator: &mut Operator<'_>) -> Result<u64> {
     let counters = operator.run("show counters")?;
-    Ok(field_number(&counters, "microseconds busy", 0)? * 1_000)
+    Ok(number(&counters, "microseconds busy", 0)? * 1_000)
 }
 
 /// Instructions that one question for the counters takes.
 fn cost_of_asking(operator: &mut Operator<'_>) -> Result<u64> {
     let before = busy_instructions(operator)?;
     Ok(busy_instructions(operator)?.saturating_sub(before))
-}
-
-/// The number at `index` of the line that starts with `label`.
-fn field_number(answer: &str, label: &str, index: usize) -> Result<u64> {
-    let line = answer.lines().find_map(|line| line.trim().strip_prefix(label));
-    let line = line.with_context(|| format!("no `{label}` in:\n{answer}"))?;
-    line.split(|c: char| !c.is_ascii_digit())
-        .filter(|digits| !digits.is_empty())
-        .nth(index)
-        .and_then(|digits| digits.parse().ok())
-        .with_context(|| format!("no number {index} after `{label}` in:\n{answer}"))
 }
 
 /// Processor time of a process so far.
@@ -316,14 +305,5 @@ mod tests {
         let known = Figures::from([("a".to_owned(), 100), ("b".to_owned(), 100)]);
         let now = Figures::from([("a".to_owned(), 103), ("b".to_owned(), 104)]);
         assert_eq!(print_table(&now, &known, 3.5), 1);
-    }
-
-    #[test]
-    fn numbers_of_console_answers() {
-        let answer =
-            "heap              12 of 4096 octets in use, high-water mark 99\nmicroseconds busy   7\n";
-        assert_eq!(field_number(answer, "heap", 2).expect("there"), 99);
-        assert_eq!(field_number(answer, "microseconds busy", 0).expect("there"), 7);
-        assert!(field_number(answer, "stack", 0).is_err());
     }
 }
