@@ -36,7 +36,7 @@ use mime::walk::{Entity, Field, Findings, Visitor, Walker};
 use serde::{Deserialize, Serialize};
 
 /// Version of the stored form of [`Facts`]; raised with every change to it.
-const FACTS_VERSION: u8 = 1;
+const FACTS_VERSION: u8 = 2;
 
 /// What the header block of the whole message says. Known as soon as the header has been read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,6 +53,9 @@ pub struct Header {
     pub malformed: bool,
     /// Octets above 127 occur in the header (RFC 6532).
     pub eight_bit: bool,
+    /// It says of itself that it may wait: of a mailing list (RFC 2919 List-Id, RFC 2369 List-Unsubscribe), Precedence
+    /// bulk, junk or list, or made by a machine (RFC 3834 Auto-Submitted other than `no`).
+    pub bulk: bool,
 }
 
 /// Which protection a message carries already. Anything but `None` is passed on byte for byte.
@@ -217,6 +220,8 @@ struct Open {
 struct Survey {
     header: Header,
     header_done: bool,
+    /// The last piece of header did not end its line.
+    inside_line: bool,
     author_fields: u32,
     moved_octets: usize,
     protection: Protection,
@@ -238,8 +243,10 @@ impl Default for Survey {
                 received_count: 0,
                 malformed: false,
                 eight_bit: false,
+                bulk: false,
             },
             header_done: false,
+            inside_line: false,
             author_fields: 0,
             moved_octets: 0,
             protection: Protection::None,
@@ -297,6 +304,22 @@ impl Survey {
     }
 }
 
+/// Whether a line of the header says that the message is of the kind that may wait. Values that are folded before their
+/// first word are not looked for: nobody writes them.
+fn says_bulk(line: &[u8]) -> bool {
+    let Some(colon) = line.iter().position(|octet| *octet == b':') else { return false };
+    let (name, value) = line.split_at_checked(colon).unwrap_or_default();
+    let name = name.trim_ascii_end();
+    let value = value.get(1..).unwrap_or_default().trim_ascii();
+    let is = |field: &[u8]| name.eq_ignore_ascii_case(field);
+    let word = value.split(|octet| b" \t;(".contains(octet)).next().unwrap_or_default();
+    let says = |words: &[&[u8]]| words.iter().any(|known| word.eq_ignore_ascii_case(known));
+    is(b"List-Id")
+        || is(b"List-Unsubscribe")
+        || (is(b"Precedence") && says(&[b"bulk", b"junk", b"list"]))
+        || (is(b"Auto-Submitted") && !word.is_empty() && !says(&[b"no"]))
+}
+
 /// What becomes of a leaf whose body may be re-encoded.
 fn leaf_action(entity: &Entity, findings: &Findings) -> Action {
     let identity = entity.encoding.is_identity();
@@ -328,6 +351,7 @@ impl Visitor for Survey {
             return;
         }
         self.header.eight_bit |= eight_bit;
+        let begins_line = !core::mem::replace(&mut self.inside_line, !piece.ends_with(b"\n"));
         match field {
             Field::Date => self.header.has_date = true,
             Field::MessageId => self.header.has_message_id = true,
@@ -335,6 +359,7 @@ impl Visitor for Survey {
             Field::Received if !matches!(piece.first(), Some(b' ' | b'\t')) => {
                 self.header.received_count = self.header.received_count.saturating_add(1);
             }
+            Field::Other if begins_line => self.header.bulk |= says_bulk(piece),
             field if field.is_content() => self.moved_octets = self.moved_octets.saturating_add(piece.len()),
             _ => {}
         }

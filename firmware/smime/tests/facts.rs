@@ -25,6 +25,30 @@ fn header_facts_are_known_when_the_header_is() {
 }
 
 #[test]
+fn mail_that_may_wait_says_so() {
+    for (field, bulk) in [
+        ("List-Id: <list.example.org>", true),
+        ("list-unsubscribe: <mailto:leave@example.org>", true),
+        ("Precedence: bulk", true),
+        ("PRECEDENCE:\tList (really)", true),
+        ("Precedence: junk", true),
+        ("Precedence: first-class", false),
+        ("Auto-Submitted: auto-replied", true),
+        ("Auto-Submitted: auto-generated; type=x", true),
+        ("Auto-Submitted: No", false),
+        ("Auto-Submitted: no (by hand)", false),
+        ("X-List-Id: 1", false),
+        ("Subject: Precedence: bulk", false),
+        ("Subject: a\r\n Precedence: bulk", false),
+    ] {
+        let message = format!("From: joe@example.org\r\n{field}\r\n\r\nList-Id: x\r\n");
+        for piece in [1, 7, 1_000] {
+            assert_eq!(scan(message.as_bytes(), piece).header.bulk, bulk, "{field}");
+        }
+    }
+}
+
+#[test]
 fn two_from_fields_name_nobody() {
     let facts = facts("From: joe@example.org\r\nFrom: joe@example.org\r\n\r\n");
     assert_eq!(facts.header.author, Author::Ambiguous);
