@@ -15,13 +15,23 @@ pub(crate) const ERASED_UNIT: u32 = 0;
 pub(crate) const OPENED_UNIT: u32 = 1;
 /// Unit of the retirement mark.
 pub(crate) const RETIRED_UNIT: u32 = 2;
+/// Unit of the list of bad blocks.
+pub(crate) const BAD_UNIT: u32 = 3;
 /// First unit of the erase intents.
 pub(crate) const INTENT_UNIT: u32 = 4;
 /// Units of erase intents.
-pub(crate) const INTENT_COUNT: u32 = HEADER_UNITS - INTENT_UNIT;
+pub(crate) const INTENT_COUNT: u32 = 9;
+/// Unit of the second open header.
+pub(crate) const OPENED_AGAIN_UNIT: u32 = INTENT_UNIT + INTENT_COUNT;
 /// Version of the format that this code writes and reads.
-pub(crate) const VERSION: u8 = 1;
+pub(crate) const VERSION: u8 = 2;
+/// Blocks that a list of bad blocks can name.
+pub(crate) const BAD_COUNT: usize = (UNIT - 4) / 2;
+/// Programmed bits that make a kill unit a kill mark. A mark has ten times as many; fewer are decay, or what a power
+/// cut left of a mark whose programming nobody was told of.
+pub(crate) const KILL_BITS: u32 = 16;
 
+limits::const_assert!(OPENED_AGAIN_UNIT + 1 == HEADER_UNITS);
 limits::const_assert!((HEADER_UNITS + GUARD_UNITS) as usize * UNIT == BLOCK_HEADER_BYTES);
 
 const ERASED_MAGIC: [u8; 4] = *b"SGfl";
@@ -30,6 +40,7 @@ const RETIRED_MAGIC: [u8; 4] = *b"SGbd";
 const INTENT_MAGIC: [u8; 4] = *b"SGer";
 const KILLED_MAGIC: [u8; 4] = *b"SGrm";
 const ANCHOR_FLAG: u8 = 1;
+const FAILING_FLAG: u16 = 1 << 15;
 
 // 16 tables (16 KiB of constants): a third of the time of one table, and every octet of mail passes twice.
 static CRC: Crc<u32, Table<16>> = Crc::<u32, Table<16>>::new(&CRC_32_ISCSI);
@@ -73,7 +84,45 @@ fn seal(mut unit: Unit, salt: u32) -> Unit {
     unit
 }
 
-fn sealed(unit: &Unit, salt: u32) -> bool {
+/// What a checksum changes by when bit `i` of the first 28 octets of a unit flips (CRCs are linear: it depends on the
+/// place alone).
+static SYNDROMES: [u32; (UNIT - 4) * 8] = syndromes();
+
+const fn syndromes() -> [u32; (UNIT - 4) * 8] {
+    let mut out = [0; (UNIT - 4) * 8];
+    // From the last octet back: one octet further in front is eight shifts more.
+    let mut bit = 0;
+    while bit < out.len() {
+        // The polynomial of CRC-32C, reflected.
+        let mut crc = 1u32 << (bit % 8);
+        let mut shifts = ((UNIT - 4) - bit / 8) * 8;
+        while shifts > 0 {
+            crc = if crc & 1 == 1 { (crc >> 1) ^ 0x82f6_3b78 } else { crc >> 1 };
+            shifts -= 1;
+        }
+        out[bit] = crc;
+        bit += 1;
+    }
+    out
+}
+
+/// The unit as it was programmed, if it matches its checksum or does so with one bit flipped: at this length CRC-32C
+/// tells one flipped bit from any four others.
+fn mended(unit: &Unit, salt: u32) -> Option<Unit> {
+    let syndrome = u32_at(unit, UNIT - 4) ^ sum(unit, salt);
+    if syndrome == 0 {
+        return Some(*unit);
+    }
+    let mut out = *unit;
+    if !syndrome.is_power_of_two() {
+        let bit = SYNDROMES.iter().position(|one| *one == syndrome)?;
+        out[bit / 8] ^= 1 << (bit % 8);
+    }
+    Some(seal(out, salt))
+}
+
+/// Whether the unit is exactly as it was programmed.
+pub(crate) fn intact(unit: &Unit, salt: u32) -> bool {
     u32_at(unit, UNIT - 4) == sum(unit, salt)
 }
 
@@ -102,7 +151,8 @@ impl Erased {
     }
 
     pub(crate) fn decode(unit: &Unit) -> Option<Self> {
-        (unit[..4] == ERASED_MAGIC && unit[4] == VERSION && sealed(unit, 0)).then(|| Self {
+        let unit = &mended(unit, 0)?;
+        (unit[..4] == ERASED_MAGIC && unit[4] == VERSION).then(|| Self {
             kind: unit[5],
             erases: u32_at(unit, 8),
             block_units: u32_at(unit, 12),
@@ -110,11 +160,16 @@ impl Erased {
     }
 }
 
-/// Programmed when the block becomes the head.
+/// Programmed twice when the block becomes the head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Opened {
+    pub kind: u8,
     pub sequence: u32,
     pub owner_floor: u64,
+    /// Blocks with a smaller sequence number do not exist: the log was cleared when this one was opened.
+    pub base: u32,
+    pub erases: u32,
+    pub block_units: u32,
 }
 
 impl Opened {
@@ -122,13 +177,53 @@ impl Opened {
         let mut unit = with_magic(OPENED_MAGIC);
         unit[4..8].copy_from_slice(&self.sequence.to_le_bytes());
         unit[8..16].copy_from_slice(&self.owner_floor.to_le_bytes());
+        unit[16..20].copy_from_slice(&self.base.to_le_bytes());
+        unit[20..24].copy_from_slice(&self.erases.to_le_bytes());
+        unit[24] = VERSION;
+        unit[25] = self.kind;
+        // Blocks have 128 to 65,536 units.
+        unit[26..28].copy_from_slice(&((self.block_units - 1) as u16).to_le_bytes());
         seal(unit, 0)
     }
 
     pub(crate) fn decode(unit: &Unit) -> Option<Self> {
-        (unit[..4] == OPENED_MAGIC && sealed(unit, 0))
-            .then(|| Self { sequence: u32_at(unit, 4), owner_floor: u64_at(unit, 8) })
+        let unit = &mended(unit, 0)?;
+        (unit[..4] == OPENED_MAGIC && unit[24] == VERSION).then(|| Self {
+            kind: unit[25],
+            sequence: u32_at(unit, 4),
+            owner_floor: u64_at(unit, 8),
+            base: u32_at(unit, 16),
+            erases: u32_at(unit, 20),
+            block_units: u32::from(u16_at(unit, 26)) + 1,
+        })
     }
+}
+
+/// A block that must not be used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Bad {
+    pub block: u16,
+    /// It still holds records; otherwise it is retired.
+    pub failing: bool,
+}
+
+/// The list of bad blocks that every head carries, of the first [`BAD_COUNT`] of them.
+pub(crate) fn bad_list(bad: impl Iterator<Item = Bad>, salt: u32) -> Unit {
+    let mut unit = [0xff; UNIT];
+    for (place, bad) in unit[..UNIT - 4].as_chunks_mut::<2>().0.iter_mut().zip(bad) {
+        *place = (bad.block | if bad.failing { FAILING_FLAG } else { 0 }).to_le_bytes();
+    }
+    seal(unit, salt)
+}
+
+/// `salt` is the sequence number of the block that holds the list.
+pub(crate) fn decode_bad_list(unit: &Unit, salt: u32) -> heapless::Vec<Bad, BAD_COUNT> {
+    let unit = mended(unit, salt).unwrap_or([0xff; UNIT]);
+    let places = unit[..UNIT - 4].as_chunks::<2>().0.iter().map(|place| u16::from_le_bytes(*place));
+    places
+        .filter(|place| *place != u16::MAX)
+        .map(|place| Bad { block: place & !FAILING_FLAG, failing: place & FAILING_FLAG != 0 })
+        .collect()
 }
 
 /// Programmed into the head before a block that holds dead records is erased.
@@ -150,7 +245,8 @@ impl Intent {
     }
 
     pub(crate) fn decode(unit: &Unit, salt: u32) -> Option<Self> {
-        (unit[..4] == INTENT_MAGIC && sealed(unit, salt)).then(|| Self {
+        let unit = &mended(unit, salt)?;
+        (unit[..4] == INTENT_MAGIC).then(|| Self {
             block: u16_at(unit, 4),
             sequence: u32_at(unit, 8),
             owner_floor: u64_at(unit, 12),
@@ -161,6 +257,25 @@ impl Intent {
 /// The mark of a block that is never erased or written again.
 pub(crate) fn retired_mark() -> Unit {
     seal(with_magic(RETIRED_MAGIC), 0)
+}
+
+/// What the kill unit of an anchor says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kill {
+    /// It lives.
+    Blank,
+    /// It lives, and the unit cannot be programmed any more.
+    Spoilt,
+    /// It has ended.
+    Done,
+}
+
+pub(crate) fn kill_of(unit: &[u8]) -> Kill {
+    match unit.iter().map(|byte| byte.count_zeros()).sum::<u32>() {
+        0 => Kill::Blank,
+        1..KILL_BITS => Kill::Spoilt,
+        _ => Kill::Done,
+    }
 }
 
 /// The mark that ends the life of an anchor.
@@ -202,7 +317,8 @@ impl Slot {
 
     /// `None` also for a slot whose payload would lie outside `HEADER_UNITS..block_units`.
     pub(crate) fn decode(unit: &Unit, salt: u32, block_units: u32) -> Option<Self> {
-        if !sealed(unit, salt) || unit[1] & !ANCHOR_FLAG != 0 {
+        let unit = &mended(unit, salt)?;
+        if unit[1] & !ANCHOR_FLAG != 0 {
             return None;
         }
         let slot = Self {
@@ -230,7 +346,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_unit_decodes_to_what_was_encoded_and_no_flipped_bit_goes_unnoticed() {
+    fn every_unit_decodes_to_what_was_encoded_one_flipped_bit_is_mended_and_two_are_noticed() {
         let slot = Slot {
             kind: 3,
             anchor: true,
@@ -248,15 +364,33 @@ mod tests {
         for bit in 0..256 {
             let mut flipped = unit;
             flipped[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(Slot::decode(&flipped, 42, 8_192), None);
+            assert_eq!(Slot::decode(&flipped, 42, 8_192), Some(slot));
+            assert!(!intact(&flipped, 42) && intact(&unit, 42));
+            for second in (0..256).filter(|second| *second != bit) {
+                let mut flipped = flipped;
+                flipped[second / 8] ^= 1 << (second % 8);
+                assert_eq!(Slot::decode(&flipped, 42, 8_192), None);
+            }
         }
         let erased = Erased { kind: 1, erases: 7, block_units: 8_192 };
         assert_eq!(Erased::decode(&erased.encode()), Some(erased));
-        let opened = Opened { sequence: 9, owner_floor: u64::MAX };
+        let opened = Opened {
+            kind: 7,
+            sequence: 9,
+            owner_floor: u64::MAX,
+            base: 4,
+            erases: 1_000,
+            block_units: 65_536,
+        };
         assert_eq!(Opened::decode(&opened.encode()), Some(opened));
         let intent = Intent { block: 5, sequence: 9, owner_floor: 1 };
         assert_eq!(Intent::decode(&intent.encode(3), 3), Some(intent));
         assert_eq!(Intent::decode(&intent.encode(3), 4), None);
+        let bad = [Bad { block: 0, failing: true }, Bad { block: 255, failing: false }];
+        assert_eq!(decode_bad_list(&bad_list(bad.into_iter(), 6), 6), bad);
+        assert!(decode_bad_list(&bad_list(bad.into_iter(), 6), 5).is_empty());
+        assert!(decode_bad_list(&[0xff; UNIT], 6).is_empty());
+        assert!(killed_mark(0xff, 5).iter().map(|byte| byte.count_zeros()).sum::<u32>() > 10 * KILL_BITS);
     }
 
     #[test]

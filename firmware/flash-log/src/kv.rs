@@ -5,7 +5,9 @@ use alloc::vec::Vec;
 use embedded_storage_async::nor_flash::NorFlash;
 use limits::flash::{KV_KEYS_COUNT_MAX, KV_VALUE_BYTES_MAX, PLACE_ATTEMPTS_MAX, RECORD_ALIGN_BYTES};
 
-use crate::log::{Entry, Log, LogError, Record, footprint_units};
+use crate::blocks::Wear;
+use crate::erase::Prefer;
+use crate::log::{Entry, Log, LogError, LogNotice, Record, footprint_units};
 
 const LOG_KIND: u8 = b'K';
 const VALUE: u8 = 1;
@@ -57,7 +59,15 @@ impl From<LogError> for KvError {
 ///
 /// # Capacity
 /// With `N` blocks that hold `R` octets each, all live records (each rounded up to 32 octets, plus 32) take at
-/// most `(N - 1) * (R - F)`, where `F` is the largest record, a quarter of a block at most.
+/// most `(N - k) * (R - F)`, where `F` is the largest record, a quarter of a block at most, and `k` the blocks that
+/// stay free: 2, one of which may fail; where only two blocks are left, 1.
+///
+/// # Cuts and failures while a block is cleaned
+/// Values are stored only while `k` blocks are free. So when cleaning runs out of blocks, because cut after cut has
+/// left half-written copies or because a block failed, whatever lives in the last head is a copy of what the oldest
+/// block still holds. That head is given up ([`Log::abandon_head`]) and erased, and cleaning begins anew; nothing is
+/// ever erased whose values are not elsewhere. Of two records with the same key and version the later is taken only if
+/// its payload matches its checksum, so an erase of the head that is torn in its turn cannot hide an original.
 pub struct KvStore<F> {
     log: Log<F>,
     /// Latest record of each key, sorted by key; deletions too while older values may exist on flash.
@@ -82,7 +92,11 @@ impl<F: NorFlash> KvStore<F> {
         for block in store.log.blocks_in_order() {
             let Some(mut scan) = store.log.scan(block) else { continue };
             while let Some(entry) = store.log.next(&mut scan).await? {
-                if matches!(entry.record.kind, VALUE | DELETED) {
+                if !matches!(entry.record.kind, VALUE | DELETED) {
+                    continue;
+                }
+                let copy = store.find(key_of(&entry)).is_ok_and(|at| store.index[at].record == entry.record);
+                if !copy || store.log.verify(&entry).await? {
                     store.remember(entry);
                 }
             }
@@ -166,13 +180,27 @@ impl<F: NorFlash> KvStore<F> {
         self.keys().find(|key| after.is_none_or(|after| *key > after))
     }
 
-    /// Deletes every key by erasing all blocks. A power cut in between may leave some keys.
+    /// Deletes every key and erases all blocks. After a power cut in between, all keys are there or none.
     ///
     /// # Errors
-    /// [`KvError::Flash`].
+    /// [`KvError::Flash`], [`KvError::Full`] if all blocks have failed.
     pub async fn clear(&mut self) -> Result<(), KvError> {
+        // So that a block is free for the head that says that everything older has ended.
+        let _ = self.make_room(0).await;
+        let dead = self.dead();
         self.index.clear();
-        Ok(self.log.clear().await?)
+        Ok(self.log.clear(|block| dead == Some(block)).await?)
+    }
+
+    /// Erase counts.
+    #[must_use]
+    pub fn wear(&self) -> Wear {
+        self.log.wear()
+    }
+
+    /// What happened to blocks since the last call: the owner of the appliance should be told.
+    pub fn take_notices(&mut self) -> Vec<LogNotice> {
+        self.log.take_notices()
     }
 
     /// Largest payload that the capacity formula allows for, in units.
@@ -183,7 +211,7 @@ impl<F: NorFlash> KvStore<F> {
 
     fn capacity_units(&self) -> u32 {
         let room = self.log.block_room() / RECORD_ALIGN_BYTES as u32;
-        self.log.usable_blocks().saturating_sub(1) * (room - self.largest_units() - 1)
+        self.log.usable_blocks().saturating_sub(self.blocks_kept_free()) * (room - self.largest_units() - 1)
     }
 
     async fn put(&mut self, key: u32, kind: u8, value: &[u8]) -> Result<(), KvError> {
@@ -218,18 +246,31 @@ impl<F: NorFlash> KvStore<F> {
         self.oldest().and_then(|(block, live)| (!live).then_some(block))
     }
 
-    /// Makes the head fit a record of `len` octets and keeps one block free.
+    /// Blocks that stay free: one to clean into, and one that may fail where there are enough.
+    fn blocks_kept_free(&self) -> u32 {
+        if self.log.usable_blocks() >= 3 { 2 } else { 1 }
+    }
+
+    /// Makes the head fit a record of `len` octets and keeps [`Self::blocks_kept_free`].
     async fn make_room(&mut self, len: u32) -> Result<(), KvError> {
-        // Once around all blocks packs everything as tightly as it gets.
-        for _ in 0..4 * u32::from(self.log.block_count()) {
+        // Once around all blocks packs everything as tightly as it gets; the rest is for blocks that fail on the way.
+        for _ in 0..8 * u32::from(self.log.block_count()) {
+            if self.log.usable_blocks() < 2 {
+                return Err(KvError::Flash);
+            }
             let dead = self.dead();
             let free = self.log.free_blocks(|block| dead == Some(block));
-            if free == 0 {
+            // Only when it is erased the next one is the oldest.
+            if let Some(block) =
+                dead.filter(|block| free < self.blocks_kept_free() || self.log.is_failing(*block))
+            {
+                self.log.reclaim(block).await?;
+            } else if free < self.blocks_kept_free() {
                 self.clean_oldest().await?;
             } else if self.log.fits(len, false) {
                 return Ok(());
             } else {
-                self.log.open_next(|block| dead == Some(block)).await?;
+                self.log.open_next(|block| dead == Some(block), Prefer::LeastWorn).await?;
             }
         }
         Err(KvError::Full)
@@ -241,8 +282,9 @@ impl<F: NorFlash> KvStore<F> {
             if self.index.len() < KV_KEYS_COUNT_MAX {
                 return Ok(());
             }
+            self.make_room(0).await?;
             let dead = self.dead();
-            self.log.open_next(|block| dead == Some(block)).await?;
+            self.log.open_next(|block| dead == Some(block), Prefer::LeastWorn).await?;
             self.clean_oldest().await?;
         }
         if self.index.len() < KV_KEYS_COUNT_MAX { Ok(()) } else { Err(KvError::Full) }
@@ -251,13 +293,62 @@ impl<F: NorFlash> KvStore<F> {
     /// Copies the live values of the oldest block to the head; deletions in it have done their work.
     async fn clean_oldest(&mut self) -> Result<(), KvError> {
         let Some((victim, _)) = self.oldest() else {
-            return Err(KvError::Full);
+            // Everything is in the head. That a block is missing is for the next step.
+            self.log.open_next(|_| false, Prefer::LeastWorn).await?;
+            return Ok(());
         };
         self.index.retain(|entry| entry.at.block() != victim || entry.record.kind == VALUE);
         for at in 0..self.index.len() {
             let entry = self.index[at];
-            if entry.at.block() == victim {
-                self.index[at] = self.log.copy(&entry).await?;
+            if entry.at.block() != victim {
+                continue;
+            }
+            if !self.log.fits(entry.len, false) {
+                return self.continue_cleaning().await;
+            }
+            match self.log.copy(&entry).await {
+                Ok(copy) => self.index[at] = copy,
+                Err(LogError::Program | LogError::HeadFull) => return self.continue_cleaning().await,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// The head is full, of what power cuts left half-written or because a program failed, before the oldest block is
+    /// empty. Cleaning goes on in a free block if there is one. If there is none, everything that lives in the head is a
+    /// copy, because values are only stored while a block is free: the head is given up, erased, and used again.
+    async fn continue_cleaning(&mut self) -> Result<(), KvError> {
+        if self.log.free_blocks(|_| false) == 0 {
+            self.give_head_up().await?;
+        }
+        self.log.open_next(|_| false, Prefer::LeastWorn).await?;
+        Ok(())
+    }
+
+    async fn give_head_up(&mut self) -> Result<(), KvError> {
+        let head = self.log.head();
+        let mut originals = Vec::new();
+        for block in self.log.blocks_in_order().into_iter().filter(|block| Some(*block) != head) {
+            let Some(mut scan) = self.log.scan(block) else { continue };
+            while let Some(entry) = self.log.next(&mut scan).await? {
+                if self.find(key_of(&entry)).is_ok_and(|at| {
+                    let copy = &self.index[at];
+                    Some(copy.at.block()) == head && copy.record == entry.record
+                }) {
+                    originals.push(entry);
+                }
+            }
+        }
+        let copies = self.index.iter().filter(|entry| Some(entry.at.block()) == head).count();
+        originals.sort_by_key(key_of);
+        originals.dedup_by_key(|entry| key_of(entry));
+        if originals.len() < copies || !self.log.abandon_head().await {
+            return Err(KvError::Full);
+        }
+        for original in originals {
+            if let Ok(at) = self.find(key_of(&original)) {
+                self.index[at] = original;
             }
         }
         Ok(())

@@ -129,12 +129,16 @@
 extern crate alloc;
 
 mod blocks;
+mod erase;
 mod format;
 mod kv;
 mod log;
 mod partition;
 
-pub use blocks::Wear;
+pub use blocks::{WEAR_BINS, Wear};
+pub use erase::Prefer;
 pub use kv::{KvError, KvStore};
-pub use log::{Entry, Location, Log, LogError, LogReport, Record, Scan, checksum, footprint_units};
+pub use log::{
+    Entry, Location, Log, LogError, LogNotice, LogReport, Record, Scan, checksum, footprint_units,
+};
 pub use partition::{Partition, SharedFlash};

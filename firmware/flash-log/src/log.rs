@@ -1,4 +1,5 @@
-//! The engine: mount, scan, append, copy, kill. Erasing and opening blocks is in `blocks`.
+//! The engine: mount, scan, append, copy, kill. The table of blocks is in `blocks`, erasing and opening
+//! in `erase`.
 
 use alloc::vec::Vec;
 
@@ -6,7 +7,7 @@ use embassy_futures::yield_now;
 use embedded_storage_async::nor_flash::NorFlash;
 use limits::flash::{BLOCK_BYTES_MAX, BLOCK_BYTES_MIN, BLOCKS_COUNT_MAX, COPY_BYTES};
 
-use crate::format::{self, GUARD_UNITS, HEADER_UNITS, Slot, UNIT, Unit, units};
+use crate::format::{self, GUARD_UNITS, HEADER_UNITS, Kill, Slot, UNIT, Unit, units};
 
 /// Why an operation of the log failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,8 +69,11 @@ pub struct Entry {
     pub record: Record,
     /// Octets of payload.
     pub len: u32,
-    /// Whether an anchor's kill mark is programmed, wholly or in part.
+    /// Whether an anchor has ended.
     pub killed: bool,
+    /// Whether something is wrong with the slot or the kill unit, though not enough to matter yet: the block should be
+    /// moved and erased. An anchor whose kill unit is no longer blank cannot be killed by [`Log::kill`].
+    pub worn: bool,
     /// First unit of the payload in the block.
     pub start: u16,
     pub(crate) payload_crc: u32,
@@ -93,28 +97,44 @@ const fn slot_units(anchor: bool) -> u32 {
     if anchor { 2 } else { 1 }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub(crate) enum State {
-    /// No valid header: must be erased before use.
+    /// Must be erased before use: no valid header, or only that of an erase before the mount.
+    #[default]
     Dirty,
-    /// Erased, header of the erase programmed. `verified` if the rest was seen to be blank since the mount.
-    Blank { verified: bool },
+    /// Erased, its header not programmed yet; units from the start that were seen to be blank.
+    Erased { checked: u32 },
+    /// Erased and seen to be blank since the mount, header of the erase programmed.
+    Blank,
     /// Holds records.
     Open { sequence: u32 },
     /// Held only dead records when its erase was begun: its content does not exist any more.
     Doomed { sequence: u32 },
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Block {
     pub state: State,
     pub erases: u32,
     pub retired: bool,
     /// A program failed: retire it after its next erase.
     pub suspect: bool,
+    /// Something in it was not read as it was written.
+    pub worried: bool,
+    /// Its list of bad blocks was programmed.
+    pub listed_bad: bool,
     pub intents_used: u32,
     /// Units that hold slots or payload (for accounting; exact for blocks that were head since the mount).
     pub used_units: u32,
+}
+
+/// What happened to a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogNotice {
+    /// A program in it failed; move what lives in it, then it will be retired.
+    Failing(u16),
+    /// It is out of use for ever.
+    Retired(u16),
 }
 
 /// What the mount of a log found.
@@ -146,7 +166,11 @@ pub struct Log<F> {
     pub(crate) unfinished: bool,
     pub(crate) next_sequence: Option<u32>,
     pub(crate) owner_floor: u64,
+    /// Blocks with a smaller sequence number do not exist.
+    pub(crate) base: u32,
     pub(crate) programmed: u64,
+    pub(crate) erases: u64,
+    pub(crate) notices: Vec<LogNotice>,
 }
 
 /// A walk over the directory of one block.
@@ -213,7 +237,10 @@ impl<F: NorFlash> Log<F> {
             unfinished: false,
             next_sequence: Some(1),
             owner_floor: 0,
+            base: 0,
             programmed: 0,
+            erases: 0,
+            notices: Vec::new(),
         };
         let report = log.read_headers(count as u16).await?;
         log.recover_head().await?;
@@ -261,6 +288,12 @@ impl<F: NorFlash> Log<F> {
     #[must_use]
     pub const fn programmed(&self) -> u64 {
         self.programmed
+    }
+
+    /// Erases since the mount.
+    #[must_use]
+    pub const fn erases(&self) -> u64 {
+        self.erases
     }
 
     /// The blocks that hold records, oldest first.
@@ -348,14 +381,18 @@ impl<F: NorFlash> Log<F> {
                 continue;
             };
             let at = Location::new(scan.block, scan.unit);
-            let killed = slot.anchor && !format::is_blank(&self.scan_unit(scan, scan.unit + 1).await?);
+            let kill = match slot.anchor {
+                true => format::kill_of(&self.scan_unit(scan, scan.unit + 1).await?),
+                false => Kill::Blank,
+            };
+            let worn = kill == Kill::Spoilt || !format::intact(&unit, scan.sequence);
             scan.after_damage = false;
             scan.unit += slot_units(slot.anchor);
             scan.end = scan.unit;
             if slot.len > 0 {
                 scan.low = scan.low.min(u32::from(slot.start));
             }
-            return Ok(Some(entry(at, slot, killed)));
+            return Ok(Some(entry(at, slot, kill, worn)));
         }
         // Enough is known for the accounting: everything but the gap is used.
         if let Some(block) = self.blocks.get_mut(usize::from(scan.block)) {
@@ -424,9 +461,7 @@ impl<F: NorFlash> Log<F> {
 
     /// Closes the head after a failed program.
     fn close_failed(&mut self, head: u16) -> LogError {
-        if let Some(block) = self.blocks.get_mut(usize::from(head)) {
-            block.suspect = true;
-        }
+        self.suspect(head);
         self.low_unit = self.next_unit;
         LogError::Program
     }
@@ -489,7 +524,7 @@ impl<F: NorFlash> Log<F> {
             return Err(self.close_failed(head));
         }
         self.unfinished = false;
-        Ok(entry(Location::new(head, unit), slot, false))
+        Ok(entry(Location::new(head, unit), slot, Kill::Blank, false))
     }
 
     /// Copies a record to the head, payload as it is (a damaged one stays recognisably damaged). The old one is
@@ -518,22 +553,26 @@ impl<F: NorFlash> Log<F> {
     /// image.
     ///
     /// # Errors
-    /// [`LogError::Program`] if the mark cannot be programmed: the record may or may not live on.
+    /// [`LogError::Program`] if the mark cannot be programmed: the record may or may not live on, and its owner must
+    /// say elsewhere that it has ended. [`LogError::Read`].
     pub async fn kill(&mut self, at: Location, how: u8) -> Result<(), LogError> {
         let salt = self.sequence(at.block()).ok_or(LogError::Program)?;
         let address = self.address(at.block(), at.unit() + 1);
         let mut present = [0; UNIT];
         read(&mut self.flash, address, &mut present).await?;
-        if !format::is_blank(&present) {
-            // An earlier attempt that was dropped half-way; any programmed bit is enough.
-            return Ok(());
+        match format::kill_of(&present) {
+            // An earlier attempt that was dropped half-way.
+            Kill::Done => return Ok(()),
+            // Torn, decayed: no unit is programmed twice.
+            Kill::Spoilt => return Err(LogError::Program),
+            Kill::Blank => {}
         }
         let mark = format::killed_mark(how, salt);
-        program(&mut self.flash, &mut self.programmed, address, &mark).await.inspect_err(|_| {
-            if let Some(block) = self.blocks.get_mut(usize::from(at.block())) {
-                block.suspect = true;
-            }
-        })
+        if program(&mut self.flash, &mut self.programmed, address, &mark).await.is_ok() {
+            return Ok(());
+        }
+        self.suspect(at.block());
+        Err(LogError::Program)
     }
 
     /// Reads the slot at `at` again; `None` if it is not valid (any more).
@@ -553,8 +592,10 @@ impl<F: NorFlash> Log<F> {
         let (first, second) = bytes.split_at(UNIT);
         let mut unit = [0; UNIT];
         unit.copy_from_slice(first);
-        Ok(Slot::decode(&unit, sequence, self.block_units())
-            .map(|slot| entry(at, slot, slot.anchor && !format::is_blank(second))))
+        Ok(Slot::decode(&unit, sequence, self.block_units()).map(|slot| {
+            let kill = if slot.anchor { format::kill_of(second) } else { Kill::Blank };
+            entry(at, slot, kill, kill == Kill::Spoilt || !format::intact(&unit, sequence))
+        }))
     }
 
     /// Reads payload octets of a record from `offset`; the range must lie inside the payload.
@@ -616,7 +657,7 @@ impl<F: NorFlash> Log<F> {
     }
 }
 
-fn entry(at: Location, slot: Slot, killed: bool) -> Entry {
+fn entry(at: Location, slot: Slot, kill: Kill, worn: bool) -> Entry {
     Entry {
         at,
         record: Record {
@@ -627,7 +668,8 @@ fn entry(at: Location, slot: Slot, killed: bool) -> Entry {
             version: slot.version,
         },
         len: slot.len,
-        killed,
+        killed: kill == Kill::Done,
+        worn,
         start: slot.start,
         payload_crc: slot.payload_crc,
     }

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use embassy_futures::block_on;
-use flash_log::{KvError, KvStore, Partition, SharedFlash};
-use flash_sim::{Random, SimFlash, Tear};
+use flash_log::{KvError, KvStore, LogNotice, Partition, SharedFlash};
+use flash_sim::{Fault, Random, SimFlash, Tear};
 
 const BLOCK: usize = 4 * 1_024;
 type Flash = SimFlash<BLOCK>;
@@ -154,7 +154,7 @@ fn ever_new_keys_that_are_deleted_again_never_fill_the_store() {
 
 #[test]
 fn any_content_opens_and_works() {
-    let used = Flash::new(3);
+    let used = Flash::new(4);
     let mut store = open(&used);
     let mut random = Random::new(1);
     for _ in 0..100 {
@@ -208,30 +208,167 @@ fn partitions_of_one_device_do_not_touch_each_other() {
 }
 
 #[test]
-fn a_cut_during_a_factory_reset_brings_nothing_back() {
-    let flash = Flash::new(4).program_once();
-    let mut model = Model::new();
-    let mut random = Random::new(3);
-    let mut store = open(&flash);
-    for _ in 0..400 {
-        let (key, value) = change(&mut random);
-        apply(&mut store, key, value.as_deref()).unwrap();
-        apply_to(&mut model, key, value);
-    }
-    model.remove(&3);
-    apply(&mut store, 3, None).unwrap();
-    for at in 0..40 {
-        for tear in [Tear::Before, Tear::Half(at), Tear::Half(at + 100), Tear::After] {
-            let flash = flash.fork();
-            let mut store = open(&flash);
-            flash.cut_after(at, tear);
-            let done = block_on(store.clear());
-            let cut = flash.is_off();
-            flash.power_on();
-            let found = content(&mut open(&flash));
-            assert!(found.iter().all(|(key, value)| model.get(key) == Some(value)), "{found:?}");
-            assert!(cut || (done.is_ok() && found.is_empty()));
-            apply(&mut open(&flash), 1, Some(b"works")).unwrap();
+fn a_cut_during_a_factory_reset_leaves_all_or_nothing() {
+    for blocks in [2, 3, 4] {
+        let flash = Flash::new(blocks).program_once();
+        let mut model = Model::new();
+        let mut random = Random::new(3);
+        let mut store = open(&flash);
+        for _ in 0..400 {
+            let (key, value) = change(&mut random);
+            apply(&mut store, key, value.as_deref()).unwrap();
+            apply_to(&mut model, key, value);
         }
+        model.remove(&3);
+        apply(&mut store, 3, None).unwrap();
+        for at in 0..40 {
+            for tear in [Tear::Before, Tear::Half(at), Tear::Half(at + 100), Tear::After] {
+                let flash = flash.fork();
+                let mut store = open(&flash);
+                flash.cut_after(at, tear);
+                let done = block_on(store.clear());
+                let cut = flash.is_off();
+                flash.power_on();
+                let found = content(&mut open(&flash));
+                assert!(found.is_empty() || (cut && found == model), "{found:?}");
+                assert!(cut || done.is_ok());
+                apply(&mut open(&flash), 1, Some(b"works")).unwrap();
+            }
+        }
+    }
+}
+
+/// Values of a store that is nearly full, so that every block of changes needs cleaning.
+fn nearly_full(flash: &Flash) -> Model {
+    let mut model = Model::new();
+    let mut store = open(flash);
+    for key in 0..6u32 {
+        for round in 0..=key {
+            block_on(store.set(key, &[key as u8; 380])).unwrap();
+            model.insert(key, vec![key as u8; 380]);
+            assert!(round <= key);
+        }
+    }
+    model
+}
+
+#[test]
+fn cut_after_cut_while_a_block_is_cleaned_never_fills_the_store_for_ever() {
+    for blocks in [2, 3] {
+        for seed in 0..40 {
+            let flash = Flash::new(blocks).program_once();
+            let mut model = nearly_full(&flash);
+            let mut random = Random::new(seed);
+            let mut cuts = 0;
+            for round in 0..400u32 {
+                // Cleaning makes a few steps at most between them.
+                flash.cut_after(random.below(10) as u64, Tear::Half(random.next_u64()));
+                let value = vec![round as u8; 380];
+                if let Ok(mut store) = block_on(KvStore::open(flash.clone())) {
+                    match block_on(store.set(round % 6, &value)) {
+                        Ok(()) => {}
+                        Err(error) => assert!(
+                            flash.is_off(),
+                            "{error} after {cuts} cuts, {blocks} blocks, seed {seed}, round {round}"
+                        ),
+                    }
+                }
+                cuts += u32::from(flash.is_off());
+                flash.power_on();
+                let mut found = content(&mut open(&flash));
+                if found[&(round % 6)] == value {
+                    model.insert(round % 6, value);
+                }
+                assert_eq!(found, model);
+                found.clear();
+            }
+            assert!(cuts > 100, "{cuts}");
+            block_on(open(&flash).set(0, b"works")).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_program_that_fails_once_does_not_fill_the_store_until_the_restart() {
+    for after in 0..60 {
+        for victim in 0..2 {
+            let flash = Flash::new(2).program_once();
+            let mut model = nearly_full(&flash);
+            let mut store = open(&flash);
+            let before = flash.programs()[victim];
+            flash.set_fault(victim, Some(Fault::Program { after, part: Some(after) }));
+            let mut refused = 0;
+            for round in 0..40u32 {
+                match block_on(store.set(round % 6, &[round as u8; 380])) {
+                    Ok(()) => {
+                        model.insert(round % 6, vec![round as u8; 380]);
+                    }
+                    Err(error) => {
+                        assert_eq!(error, KvError::Flash, "{after} {victim} {round}");
+                        refused += 1;
+                    }
+                }
+                if flash.programs()[victim] > before + after {
+                    flash.set_fault(victim, None);
+                }
+                assert_eq!(content(&mut store), model, "{after} {victim} {round}");
+            }
+            assert!(refused <= 1, "{refused} refused, {after} {victim}");
+            drop(store);
+            assert_eq!(content(&mut open(&flash)), model);
+        }
+    }
+}
+
+#[test]
+fn with_a_spare_block_a_block_that_fails_at_any_moment_is_not_even_noticed() {
+    for fault in [None, Some(5)] {
+        for after in 0..60 {
+            for victim in 0..3 {
+                let flash = Flash::new(3).program_once();
+                let mut model = nearly_full(&flash);
+                let mut store = open(&flash);
+                flash.set_fault(victim, Some(Fault::Program { after, part: fault }));
+                for round in 0..40u32 {
+                    let done = block_on(store.set(round % 6, &[round as u8; 380]));
+                    assert_eq!(done, Ok(()), "{after} {victim} {round}");
+                    model.insert(round % 6, vec![round as u8; 380]);
+                    assert_eq!(content(&mut store), model, "{after} {victim} {round}");
+                }
+                drop(store);
+                assert_eq!(content(&mut open(&flash)), model);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_bad_block_is_retired_for_ever_and_the_store_goes_on_with_the_others() {
+    for fault in [Fault::Dead, Fault::Erase, Fault::Program { after: 3, part: Some(1) }] {
+        let flash = Flash::new(4).program_once();
+        let mut store = open(&flash);
+        let mut model = Model::new();
+        for round in 0..300u32 {
+            if round == 50 {
+                flash.set_fault(1, Some(fault));
+            }
+            if round == 200 {
+                // The erase count of a bad block is known; it reads as before, but nobody trusts it any more.
+                assert_eq!(store.wear().retired, 1, "{fault:?}");
+                assert!(store.take_notices().contains(&LogNotice::Retired(1)));
+                drop(store);
+                flash.set_fault(1, None);
+                let before = flash.programs()[1] + flash.erases()[1];
+                for _ in 0..3 {
+                    assert_eq!(content(&mut open(&flash)), model);
+                }
+                store = open(&flash);
+                assert_eq!((store.wear().retired, flash.programs()[1] + flash.erases()[1]), (1, before));
+            }
+            block_on(store.set(round % 5, &[round as u8; 300])).unwrap();
+            model.insert(round % 5, vec![round as u8; 300]);
+            assert_eq!(content(&mut store), model, "{fault:?} {round}");
+        }
+        assert_eq!(store.wear().retired, 1, "{fault:?}");
     }
 }

@@ -16,6 +16,10 @@ pub const BLOCK_BYTES_MAX: usize = 65_536 * RECORD_ALIGN_BYTES;
 pub const BLOCK_BYTES_MIN: usize = 4 * 1_024;
 /// Octets that are compared, copied and checked at a time; one buffer of this size lives on the stack.
 pub const COPY_BYTES: usize = 1_024;
+/// Octets of an erased block that are checked in one step, with the flash released in between: about a millisecond.
+pub const ERASE_CHECK_BYTES: usize = 32 * 1_024;
+/// Notices about failing blocks that a log keeps until its owner asks.
+pub const NOTICES_COUNT_MAX: usize = 8;
 /// Attempts to place one record before the flash is declared broken; each failure closes a block.
 pub const PLACE_ATTEMPTS_MAX: usize = 4;
 /// Keys of a key-value store.

@@ -2,7 +2,7 @@
 
 use embassy_futures::yield_now;
 use embedded_storage_async::nor_flash::NorFlash;
-use flash_log::{Entry, LogError, Record, Scan};
+use flash_log::{Entry, LogError, Prefer, Record, Scan};
 use limits::flash::PLACE_ATTEMPTS_MAX;
 use platform::MutexGuard;
 
@@ -46,7 +46,7 @@ impl<F: NorFlash> Spool<F> {
 
     async fn open_next(&self, inner: &mut Inner<F>) -> Result<(), LogError> {
         inner.log.raise_owner_floor(self.index.borrow().last_id());
-        inner.log.open_next(|block| self.index.borrow().is_dead(block)).await?;
+        inner.log.open_next(|block| self.index.borrow().is_dead(block), Prefer::LeastWorn).await?;
         inner.stuck.clear();
         let usable = inner.log.usable_blocks();
         let mut index = self.index.borrow_mut();

@@ -540,30 +540,29 @@ impl<F: NorFlash> Spool<F> {
         Ok(())
     }
 
-    /// Erases everything (factory reset). Messages that are arriving fail at their next step. Every message is ended
-    /// before the first block is erased: a power cut in between leaves messages that are whole, and their states as
-    /// they were, or none.
+    /// Erases everything (factory reset). Messages that are arriving fail at their next step. After a power cut in
+    /// between there are all messages or none.
     ///
     /// # Errors
     /// [`SpoolError::Flash`].
     pub async fn clear(&self) -> Result<(), SpoolError> {
         let mut inner = self.lock().await;
         inner.log.raise_owner_floor(self.index.borrow().last_id());
-        let places = self.index.borrow().places();
-        for place in places.into_iter().map(usize::from) {
-            let message = self.index.borrow().messages[place];
-            if message.state().is_none() {
-                self.index.borrow_mut().forget_records(place);
-                continue;
+        let dead: Vec<bool> = {
+            let mut index = self.index.borrow_mut();
+            let dead = (0..inner.log.block_count()).map(|block| index.is_dead(block)).collect();
+            for place in index.places() {
+                if index.messages[usize::from(place)].state().is_some() {
+                    index.remove(usize::from(place));
+                } else {
+                    index.forget_records(usize::from(place));
+                }
             }
-            inner.doubt.ending = Some(message.id);
-            // If the mark cannot be programmed the block goes all the same.
-            let _ = inner.log.kill(message.anchor, OPERATOR).await;
-            inner.doubt.ending = None;
-            self.index.borrow_mut().remove(place);
-        }
+            dead
+        };
         inner.cleaning = None;
-        inner.log.clear().await.map_err(flash_error)
+        let dead = |block: u16| dead.get(usize::from(block)).copied().unwrap_or(false);
+        inner.log.clear(dead).await.map_err(flash_error)
     }
 }
 

@@ -324,7 +324,7 @@ fn used_flash(seed: u64) -> (Flash, Model, Random) {
     let mut model = Model::default();
     let mut random = Random::new(seed);
     let spool = mount(&flash);
-    for _ in 0..4_000 {
+    for _ in 0..12_000 {
         if spool.usage().moved > 3_000 {
             break;
         }
