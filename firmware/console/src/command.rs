@@ -23,6 +23,10 @@ pub enum Topic {
     Time,
     /// Version of the firmware.
     Version,
+    /// Every next hop that has mail or was heard of, and how it is.
+    Destinations,
+    /// The table of routes.
+    Routes,
     /// As `queue`.
     Queue,
     /// As `identity list`.
@@ -39,12 +43,14 @@ pub enum KeyKind {
 }
 
 /// Which messages of the queue are meant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum QueueTarget {
     /// One message.
     One(QueueId),
     /// All of them.
     All,
+    /// Those with recipients in this domain, which has been checked; letter case has no meaning.
+    Domain(String),
 }
 
 /// One name and value of the set-up dialogue.
@@ -92,6 +98,9 @@ pub enum Command {
     },
     /// `identity csr ID`.
     IdentityCsr(u32),
+    /// `identity import ID` begins: whether there is such an identity. After [`Outcome::Done`](crate::Outcome::Done) the
+    /// console asks for the certificates.
+    IdentityImportBegin(u32),
     /// `identity import ID` with the pasted PEM text.
     IdentityImport {
         /// Number of the identity.
@@ -107,14 +116,31 @@ pub enum Command {
     QueueList,
     /// `queue show ID`.
     QueueShow(QueueId),
-    /// `queue retry ID|all`: next attempt now.
+    /// `queue summary`.
+    QueueSummary,
+    /// `queue retry ID|all|DOMAIN`: next attempt now.
     QueueRetry(QueueTarget),
-    /// `queue hold ID|all`.
+    /// `queue hold ID|all|DOMAIN`.
     QueueHold(QueueTarget),
-    /// `queue release ID|all`.
+    /// `queue release ID|all|DOMAIN`.
     QueueRelease(QueueTarget),
-    /// `queue remove ID|all`; `all` is confirmed.
+    /// `queue bounce ID|all|DOMAIN`; confirmed, unless it is one message.
+    QueueBounce(QueueTarget),
+    /// `queue remove ID|all|DOMAIN`; confirmed, unless it is one message.
     QueueRemove(QueueTarget),
+    /// `route add DOMAIN HOST[:PORT] [inside]`; domain and host as typed, not checked.
+    RouteAdd {
+        /// Domain as typed.
+        domain: String,
+        /// Next hop as typed.
+        next_hop: String,
+        /// Whether the server is one of the own.
+        inside: bool,
+    },
+    /// `route remove DOMAIN`; as typed.
+    RouteRemove(String),
+    /// `route test ADDRESS|DOMAIN|<>`: an address or domain as typed, or the null sender.
+    RouteTest(String),
     /// `log tail [N]`: the last lines.
     LogTail(u32),
     /// `diag`: checks network, flash, TPM, clock and next hop, one line each.

@@ -10,7 +10,8 @@
 //!    [`Console::done`] with [`Outcome::Done`], or with [`Outcome::Failed`] after a line was printed that says why, and
 //!    go on at 3. [`Request::Interrupt`] is Ctrl-C while a command runs.
 //!
-//! Three commands belong to the set-up dialogue: in answer to [`Command::Setup`] call [`Console::setup`];
+//! [`Command::IdentityImportBegin`] only asks whether certificates may be pasted: after [`Outcome::Done`] the console asks
+//! for them. Three commands belong to the set-up dialogue: in answer to [`Command::Setup`] call [`Console::setup`];
 //! [`Command::TryAnswer`] and [`Command::ApplySetup`] are checked or applied, and [`Outcome`] says how it went: the
 //! dialogue asks the same question again, or starts over with the answers kept.
 //!
@@ -32,6 +33,7 @@
 extern crate alloc;
 
 mod command;
+mod commands;
 mod editor;
 mod grammar;
 mod history;
@@ -41,6 +43,7 @@ mod output;
 mod screen;
 mod setup;
 mod time;
+mod wrong;
 
 pub use command::{Answer, Command, KeyKind, QueueTarget, Topic};
 pub use machine::{Console, Outcome, Request};

@@ -1,12 +1,14 @@
 //! The machine: what is being asked, what has been typed, what is to be done.
 
 use crate::command::Command;
+use crate::commands::{COMMANDS, GROUPS};
 use crate::editor::Editor;
-use crate::grammar::{COMMANDS, Names, Parsed, Wrong, candidates, parse};
+use crate::grammar::{Names, Parsed, candidates, parse};
 use crate::history::History;
 use crate::keys::{Key, Keys};
 use crate::output::Output;
 use crate::setup::Setup;
+use crate::wrong::Wrong;
 use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -36,7 +38,12 @@ pub enum Outcome {
 #[derive(Debug)]
 enum Mode {
     Command,
-    Confirm { word: &'static str, command: Command },
+    Confirm {
+        word: &'static str,
+        command: Command,
+    },
+    /// It is being found out whether the identity of this number exists.
+    BeforePaste(u32),
     Paste(Paste),
     Setup(Setup),
 }
@@ -150,6 +157,10 @@ impl Console {
                 if self.busy && *byte == 0x03 {
                     self.interrupted = true;
                     self.type_ahead.clear();
+                    if matches!(self.mode, Mode::BeforePaste(_)) {
+                        self.mode = Mode::Command;
+                        self.out.line("Nothing was imported.");
+                    }
                 } else if self.type_ahead.len() < TYPE_AHEAD_BYTES_MAX {
                     self.type_ahead.push_back(*byte);
                 } else {
@@ -233,6 +244,14 @@ impl Console {
             self.mode = Mode::Command;
             self.fresh = false;
         }
+        if let Mode::BeforePaste(id) = self.mode {
+            self.mode = if outcome == Outcome::Done {
+                self.out.line("Paste the certificate and its chain (PEM), then a line with a single `.`");
+                Mode::Paste(Paste { id, text: String::new(), line_start: 0, overflowed: false })
+            } else {
+                Mode::Command
+            };
+        }
         self.ask();
         self.catch_up();
     }
@@ -244,7 +263,7 @@ impl Console {
         match &self.mode {
             Mode::Command => self.prompt.push_str(&self.name),
             Mode::Confirm { word, .. } => self.prompt = format!("Type `{word}` to go on: "),
-            Mode::Paste(_) => {}
+            Mode::BeforePaste(_) | Mode::Paste(_) => {}
             Mode::Setup(setup) => match setup.question() {
                 Some((question, default)) => {
                     let (number, of) = setup.position();
@@ -261,8 +280,8 @@ impl Console {
                 None => {
                     self.out.raw(b"\r\n");
                     for answer in setup.answers() {
-                        let value = shown(&answer.value, COLUMNS - 20);
-                        self.out.line(format_args!("{:<18}{value}", answer.name));
+                        let value = shown(&answer.value, COLUMNS - 24);
+                        self.out.line(format_args!("{:<22}{value}", answer.name));
                     }
                     self.prompt.push_str("Save this and put it in force? yes, no or back [yes]: ");
                 }
@@ -326,7 +345,7 @@ impl Console {
         self.out.raw(b"^C\r\n");
         self.editor.take();
         match core::mem::replace(&mut self.mode, Mode::Command) {
-            Mode::Command => {}
+            Mode::Command | Mode::BeforePaste(_) => {}
             Mode::Confirm { .. } => self.out.line("Nothing was done."),
             Mode::Paste(_) => self.out.line("Nothing was imported."),
             Mode::Setup(_) => self.out.line("Nothing was changed."),
@@ -355,7 +374,8 @@ impl Console {
                 }
             }
             Mode::Setup(setup) => self.enter_answer(setup, line.trim()),
-            Mode::Paste(paste) => self.mode = Mode::Paste(paste),
+            // Keys go elsewhere in these.
+            mode @ (Mode::BeforePaste(_) | Mode::Paste(_)) => self.mode = mode,
         }
     }
 
@@ -375,8 +395,8 @@ impl Console {
                 self.mode = Mode::Confirm { word, command };
             }
             Ok(Parsed::Paste(id)) => {
-                self.out.line("Paste the certificate and its chain (PEM), then a line with a single `.`");
-                self.mode = Mode::Paste(Paste { id, text: String::new(), line_start: 0, overflowed: false });
+                self.mode = Mode::BeforePaste(id);
+                return self.run(Command::IdentityImportBegin(id));
             }
         }
         self.ask();
@@ -509,9 +529,19 @@ impl Console {
 
     fn help(&mut self, topic: Option<&str>) {
         let Some(topic) = topic else {
+            let mut last = "";
             for entry in COMMANDS {
-                self.help_line(&entry.usage(), entry.summary);
+                let first = entry.words.first().copied().unwrap_or_default();
+                match GROUPS.iter().find(|(word, ..)| *word == first) {
+                    Some(_) if last == first => {}
+                    Some((word, arguments, summary)) => {
+                        self.help_line(&format!("{word} {arguments}"), summary)
+                    }
+                    None => self.help_line(&entry.usage(), entry.summary),
+                }
+                last = first;
             }
+            self.out.line("`help queue`, for example, tells more about a command and all its verbs.");
             return self
                 .out
                 .line("Tab completes, the cursor keys bring back earlier lines, Ctrl-C drops a line.");
@@ -547,7 +577,11 @@ impl Console {
             self.out.line(format_args!(" {usage}"));
             self.out.line(format_args!(" {:<USAGE_CHARS$} {summary}", ""));
         } else {
-            self.out.line(format_args!(" {usage:<USAGE_CHARS$} {summary}"));
+            let mut left = usage;
+            for line in summary.lines() {
+                self.out.line(format_args!(" {left:<USAGE_CHARS$} {line}"));
+                left = "";
+            }
         }
     }
 }

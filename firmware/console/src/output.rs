@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 use core::fmt;
-use limits::console::OUTPUT_BYTES_MAX;
+use limits::console::{COLUMNS, OUTPUT_BYTES_MAX};
 
 /// Octets that one key may cause at most: the overview of all commands.
 const PER_KEY_BYTES_MAX: usize = 4 * 1_024;
@@ -47,9 +47,11 @@ impl Output {
         }
     }
 
-    /// Adds a line of text, made printable, and ends it.
+    /// Adds a line of text, made printable, and ends it. What is too long for a row goes on in the next.
     pub fn line(&mut self, text: impl fmt::Display) {
-        self.text(text);
+        let mut rows = Rows::new(0, |bytes: &[u8]| self.raw(bytes));
+        let _ = fmt::write(&mut Printable(|bytes: &[u8]| rows.write(bytes)), format_args!("{text}"));
+        rows.end();
         self.raw(b"\r\n");
     }
 
@@ -57,6 +59,76 @@ impl Output {
     pub fn text(&mut self, text: impl fmt::Display) {
         // The only errors of this writer are those of `Display`, which has none here.
         let _ = fmt::write(&mut Printable(|bytes: &[u8]| self.raw(bytes)), format_args!("{text}"));
+    }
+}
+
+/// Breaks printable text into rows that fit the screen, at spaces and after commas; a word that is longer than a row is cut to pieces. The
+/// last column stays free.
+pub struct Rows<F> {
+    out: F,
+    /// Columns that a row which goes on begins with.
+    hanging: usize,
+    column: usize,
+    /// Spaces before the word, written only if the word stands in the same row.
+    spaces: usize,
+    word: heapless::Vec<u8, { COLUMNS - 1 }>,
+}
+
+impl<F: FnMut(&[u8])> Rows<F> {
+    /// Starts at the left margin; rows that go on begin with `hanging` spaces.
+    pub fn new(hanging: usize, out: F) -> Self {
+        Self { out, hanging: hanging.min(COLUMNS / 2), column: 0, spaces: 0, word: heapless::Vec::new() }
+    }
+
+    /// Takes text that is printable ASCII with CRLF between lines.
+    pub fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            match byte {
+                b'\n' => {
+                    self.end();
+                    (self.out)(b"\r\n");
+                    self.column = 0;
+                }
+                b'\r' => {}
+                b' ' => {
+                    self.end_word();
+                    self.spaces += 1;
+                }
+                byte => {
+                    if self.word.len() >= COLUMNS - 1 - self.hanging {
+                        self.end_word();
+                    }
+                    // There is room: the word has just ended, or is shorter.
+                    let _ = self.word.push(*byte);
+                    if *byte == b',' {
+                        self.end_word();
+                    }
+                }
+            }
+        }
+    }
+
+    /// Writes the last word.
+    pub fn end(&mut self) {
+        self.end_word();
+        self.spaces = 0;
+    }
+
+    fn end_word(&mut self) {
+        const SPACES: &[u8] = &[b' '; COLUMNS];
+        if self.word.is_empty() {
+            return;
+        }
+        let mut spaces = self.spaces.min(COLUMNS - 1);
+        if self.column + spaces + self.word.len() > COLUMNS - 1 && self.column > 0 {
+            (self.out)(b"\r\n");
+            (self.column, spaces) = (0, self.hanging);
+        }
+        (self.out)(SPACES.get(..spaces).unwrap_or_default());
+        (self.out)(&self.word);
+        self.column += spaces + self.word.len();
+        self.spaces = 0;
+        self.word.clear();
     }
 }
 

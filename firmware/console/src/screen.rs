@@ -1,6 +1,6 @@
 //! What commands print: lines, tables, fields and progress, made safe for the terminal and sent as they come.
 
-use crate::output::Printable;
+use crate::output::{Printable, Rows};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::{self, Display, Write as _};
@@ -127,17 +127,25 @@ impl<W: Write> Screen<W> {
     }
 
     async fn send(&mut self, print: impl FnOnce(&mut dyn fmt::Write) -> fmt::Result) {
-        self.page.clear();
-        if core::mem::take(&mut self.progress) {
-            // What follows takes the place of the progress.
-            self.page.extend_from_slice(b"\r\x1b[K");
-        }
+        self.begin();
         let page = &mut self.page;
         let mut out = Printable(|bytes: &[u8]| {
             let room = PAGE_BYTES_MAX.saturating_sub(page.len());
             page.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
         });
         let _ = print(&mut out);
+        self.finish().await;
+    }
+
+    fn begin(&mut self) {
+        self.page.clear();
+        if core::mem::take(&mut self.progress) {
+            // What follows takes the place of the progress.
+            self.page.extend_from_slice(b"\r\x1b[K");
+        }
+    }
+
+    async fn finish(&mut self) {
         if self.page.len() >= PAGE_BYTES_MAX {
             self.page.truncate(PAGE_BYTES_MAX - 3);
             self.page.extend_from_slice(b"~\r\n");
@@ -146,8 +154,26 @@ impl<W: Write> Screen<W> {
         let _ = self.to.flush().await;
     }
 
-    /// Prints one line, or several if the text has line ends inside.
+    /// Prints one line, or several if the text has line ends inside. What is too long for a row goes on in the next,
+    /// broken at spaces.
     pub async fn line(&mut self, text: impl Display) {
+        self.hanging(0, text).await;
+    }
+
+    /// As [`Screen::line`], with rows that go on indented by `indent` columns.
+    pub async fn hanging(&mut self, indent: usize, text: impl Display) {
+        self.begin();
+        let page = &mut self.page;
+        let mut rows = Rows::new(indent, |bytes: &[u8]| {
+            let room = PAGE_BYTES_MAX.saturating_sub(page.len());
+            page.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
+        });
+        let _ = writeln!(Printable(|bytes: &[u8]| rows.write(bytes)), "{text}");
+        self.finish().await;
+    }
+
+    /// Prints one line in one piece, however long: what is to be copied from the terminal.
+    pub async fn whole_line(&mut self, text: impl Display) {
         self.send(|out| writeln!(out, "{text}")).await;
     }
 
@@ -167,16 +193,14 @@ impl<W: Write> Screen<W> {
         self.send(|mut out| table.write(&mut out, &cells)).await;
     }
 
-    /// Prints `name` and its value side by side; a long value goes on in the next rows, broken after commas and spaces.
+    /// Prints `name` and its value side by side; a long value goes on in the next rows, broken at spaces and after commas.
     pub async fn field(&mut self, name: &str, value: impl Display) {
-        self.send(|out| {
-            write!(out, "{name:<FIELD_NAME_CHARS$}")?;
-            let mut wrap = Wrap { out, column: 0, word: String::new() };
-            write!(wrap, "{value}")?;
-            wrap.end_word()?;
-            wrap.out.write_str("\n")
-        })
-        .await;
+        self.wide_field(FIELD_NAME_CHARS, name, value).await;
+    }
+
+    /// As [`Screen::field`], with the values in column `indent`.
+    pub async fn wide_field(&mut self, indent: usize, name: &str, value: impl Display) {
+        self.hanging(indent, format_args!("{name:<0$} {value}", indent.saturating_sub(1))).await;
     }
 
     /// Shows how far a long work is, in a row that the next output takes the place of. `total` 0: not known.
@@ -188,42 +212,5 @@ impl<W: Write> Screen<W> {
         })
         .await;
         self.progress = true;
-    }
-}
-
-/// Breaks a long value into rows behind the name of its field.
-struct Wrap<'a> {
-    out: &'a mut dyn fmt::Write,
-    /// Characters of the value in this row.
-    column: usize,
-    /// The word that is being collected; at most a row long.
-    word: String,
-}
-
-impl Wrap<'_> {
-    const ROW_CHARS: usize = COLUMNS - FIELD_NAME_CHARS - 1;
-
-    fn end_word(&mut self) -> fmt::Result {
-        if self.column > 0 && self.column + self.word.trim_end().len() > Self::ROW_CHARS {
-            write!(self.out, "\n{:FIELD_NAME_CHARS$}", "")?;
-            self.column = 0;
-        }
-        self.column += self.word.len();
-        self.out.write_str(&self.word)?;
-        self.word.clear();
-        Ok(())
-    }
-}
-
-impl fmt::Write for Wrap<'_> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        for c in text.chars() {
-            // What is not printable gets longer on its way out; here it is one character all the same.
-            self.word.push(c);
-            if matches!(c, ',' | ' ') || self.word.len() >= Self::ROW_CHARS {
-                self.end_word()?;
-            }
-        }
-        Ok(())
     }
 }

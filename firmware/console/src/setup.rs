@@ -50,6 +50,18 @@ pub const QUESTIONS: &[Question] = &[
                `hold` keeps it in the queue until you decide, `pass` sends it unsigned.",
         example: None,
     },
+    Question {
+        name: "postmaster",
+        text: "Who gets mail that fails and can be returned to nobody? Your address, or\n\
+               `none` to keep it in the queue.",
+        example: None,
+    },
+    Question {
+        name: "commissioning",
+        text: "Do you still try things out? `on` keeps mail that fails in the queue and\n\
+               tells no sender, until you turn it `off`.",
+        example: None,
+    },
 ];
 
 limits::const_assert!(QUESTIONS.len() <= SETUP_QUESTIONS_COUNT_MAX);

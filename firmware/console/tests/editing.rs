@@ -128,7 +128,7 @@ fn tab_shows_the_choice_when_there_is_one() {
     session.typed(b"\x15xyz\t");
     assert_eq!(session.terminal.bells, 1);
     session.typed(b"\x15\t");
-    assert!(session.screen().contains("discard  identity  queue  log  diag  time"));
+    assert!(session.screen().contains("discard  identity  queue  route  log  diag"));
     session.typed(b"help identity \t");
     assert!(session.screen().contains("list  generate  csr  import  remove"));
 }
@@ -139,7 +139,7 @@ fn ctrl_c_drops_the_line_and_every_question() {
     session.typed(b"set hostname x\x03");
     assert_eq!(session.screen(), "stargate> set hostname x^C\nstargate>\n");
     session.typed(b"factory-reset\r\x03identity import 1\rMII\x03setup\r").typed(b"\x03diag\r");
-    assert_eq!(session.commands, [Command::Setup, Command::Diag]);
+    assert_eq!(session.commands, [Command::IdentityImportBegin(1), Command::Setup, Command::Diag]);
     let screen = session.screen();
     for line in ["Nothing was done.", "Nothing was imported.", "Nothing was changed."] {
         assert!(screen.contains(line), "{line}");
@@ -155,7 +155,8 @@ fn what_is_dangerous_wants_a_word_typed() {
     assert!(session.commands.is_empty());
     assert!(session.screen().contains("Nothing was done: that was not `erase`."));
     session.typed(
-        b"factory-reset\rerase\rqueue remove all\rremove\rqueue remove 00000001\ridentity remove 2\rremove\r",
+        b"factory-reset\rerase\rqueue remove all\rremove\rqueue remove 00000001\ridentity remove 2\rremove\r\
+          queue bounce Example.org\rremove\rqueue bounce @Example.org\rbounce\rqueue bounce 00000001\r",
     );
     assert_eq!(
         session.commands,
@@ -164,6 +165,8 @@ fn what_is_dangerous_wants_a_word_typed() {
             Command::QueueRemove(console::QueueTarget::All),
             Command::QueueRemove(console::QueueTarget::One(QueueId(1))),
             Command::IdentityRemove(2),
+            Command::QueueBounce(console::QueueTarget::Domain("example.org".into())),
+            Command::QueueBounce(console::QueueTarget::One(QueueId(1))),
         ]
     );
 }
@@ -183,7 +186,8 @@ fn a_chain_is_pasted_at_full_speed_with_any_line_ends() {
         let typed = format!("identity import 7{end}{}{}.{end}diag{end}", chain(100, end), chain(60, end));
         session.typed(typed.as_bytes());
         let pem = chain(100, "\n") + &chain(60, "\n");
-        assert_eq!(session.commands, [Command::IdentityImport { id: 7, pem }, Command::Diag]);
+        let begin = Command::IdentityImportBegin(7);
+        assert_eq!(session.commands, [begin, Command::IdentityImport { id: 7, pem }, Command::Diag]);
     }
 }
 
@@ -191,14 +195,23 @@ fn a_chain_is_pasted_at_full_speed_with_any_line_ends() {
 fn a_paste_ends_at_ctrl_d_too_and_its_lines_can_be_corrected() {
     let mut session = Session::new();
     session.typed(b"identity import 7\rabx\x7fc\rwrong\x15right\r\x04");
-    assert_eq!(session.commands, [Command::IdentityImport { id: 7, pem: "abc\nright\n".into() }]);
+    assert_eq!(session.commands.last(), Some(&Command::IdentityImport { id: 7, pem: "abc\nright\n".into() }));
+}
+
+#[test]
+fn certificates_for_an_identity_that_does_not_exist_are_not_asked_for() {
+    let mut session = Session::new();
+    session.unknown_identity = true;
+    session.typed(b"identity import 9\rdiag\r");
+    assert_eq!(session.commands, [Command::IdentityImportBegin(9), Command::Diag]);
+    assert!(!session.screen().contains("Paste"));
 }
 
 #[test]
 fn a_paste_that_is_too_long_is_refused_as_a_whole() {
     let mut session = Session::new();
     session.typed(b"identity import 7\r").typed(chain(1_000, "\r").as_bytes()).typed(b".\rdiag\r");
-    assert_eq!(session.commands, [Command::Diag]);
+    assert_eq!(session.commands, [Command::IdentityImportBegin(7), Command::Diag]);
     assert!(session.screen().contains("octets were pasted; nothing was imported"));
 }
 
@@ -273,7 +286,7 @@ fn a_new_appliance_shows_the_way_until_it_is_set_up() {
     session.console.greet("0", true);
     session.drain();
     session.typed(b"\r");
-    session.typed(b"setup\r\rgw 1\rgw1.example.org\rback\r\r\r10.0.0.0/8\r\rpass\r");
+    session.typed(b"setup\r\rgw 1\rgw1.example.org\rback\r\r\r10.0.0.0/8\r\rpass\rann@example.org\ron\r");
     session.typed(b"maybe\r\r");
     session.typed(b"\r");
     common::compare("setup.out", &session.screen());
@@ -288,6 +301,8 @@ fn a_new_appliance_shows_the_way_until_it_is_set_up() {
             ("relay-networks", "10.0.0.0/8"),
             ("next-hop", "none"),
             ("without-identity", "pass"),
+            ("postmaster", "ann@example.org"),
+            ("commissioning", "on"),
         ]
     );
 }
@@ -295,8 +310,10 @@ fn a_new_appliance_shows_the_way_until_it_is_set_up() {
 #[test]
 fn the_dialogue_asks_for_name_servers_only_with_a_static_address_and_can_be_left() {
     let mut session = Session::new();
-    session.typed(b"setup\rgw1.example.org\r192.0.2.10/24 192.0.2.1\r192.0.2.53\r\r\r\rback\rback\r\r\rno\r");
-    assert!(session.screen().contains("3/6  Which name servers"));
+    session.typed(
+        b"setup\rgw1.example.org\r192.0.2.10/24 192.0.2.1\r192.0.2.53\r\r\r\r\r\rback\rback\r\r\rno\r",
+    );
+    assert!(session.screen().contains("3/8  Which name servers"));
     assert!(session.screen().contains("Nothing was changed."));
     assert!(!session.commands.iter().any(|command| matches!(command, Command::ApplySetup(_))));
 }

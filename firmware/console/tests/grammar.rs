@@ -30,8 +30,22 @@ fn help_fits_the_screen() {
     let mut session = Session::new();
     session.typed(b"help\r");
     let screen = session.screen();
-    assert!(screen.len() < 4_096 - 512);
+    assert!(screen.len() < 4_096 - 512 && screen.lines().count() <= 24);
     compare("help.out", &screen);
+}
+
+#[test]
+fn the_overview_names_every_verb() {
+    let (mut overview, mut verbs) = (Session::new(), Session::new());
+    overview.typed(b"help\r");
+    let overview = overview.screen();
+    for command in ["identity", "queue", "route"] {
+        verbs.typed(format!("help {command}\r").as_bytes());
+        for row in verbs.screen().lines().filter(|row| row.starts_with(&format!(" {command} "))) {
+            let verb = row.split_whitespace().nth(1).unwrap();
+            assert!(verb.starts_with('[') || overview.contains(verb), "{verb}");
+        }
+    }
 }
 
 #[test]

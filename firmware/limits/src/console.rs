@@ -32,3 +32,9 @@ pub const SETUP_QUESTIONS_COUNT_MAX: usize = 8;
 crate::const_assert!(HISTORY_BYTES_MAX >= LINE_BYTES_MAX);
 crate::const_assert!(OUTPUT_BYTES_MAX >= 2 * LINE_BYTES_MAX);
 crate::const_assert!(PAGE_BYTES_MAX > crate::events::LINE_CHARS_MAX + 64);
+/// Lines of a message's header that `queue show` prints: a screen and a half, more than most headers have.
+pub const SHOWN_HEADER_LINES_MAX: usize = 40;
+/// Octets of a message's header that `queue show` reads.
+pub const SHOWN_HEADER_BYTES_MAX: usize = 4_096;
+/// Events about a message that `queue show` prints: the latest.
+pub const SHOWN_EVENTS_MAX: usize = 12;

@@ -5,8 +5,10 @@
 mod identities;
 mod look;
 mod queue;
+mod routes;
 mod setup;
 mod system;
+mod view;
 
 use crate::{Appliance, Machine, Platform};
 use alloc::boxed::Box;
@@ -14,6 +16,7 @@ use console::{Command, Console, Outcome, Request, Screen, Topic};
 use embassy_futures::select::{Either, select};
 use embedded_io_async::{Read, Write};
 use platform::Timer;
+use queue::Verb;
 use settings::Settings;
 
 /// Octets that are read of the terminal at a time.
@@ -146,7 +149,9 @@ fn only_looks(command: &Command) -> bool {
         Command::Show(_)
             | Command::IdentityList
             | Command::QueueList
+            | Command::QueueSummary
             | Command::QueueShow(_)
+            | Command::RouteTest(_)
             | Command::LogTail(_)
             | Command::Diag
     )
@@ -164,6 +169,8 @@ async fn execute<P: Platform, W: Write>(
             Topic::Config => setup::export(appliance, screen).await,
             Topic::Queue => queue::list(appliance, screen).await,
             Topic::Identities => identities::list(appliance, screen).await,
+            Topic::Destinations => queue::destinations(appliance, screen).await,
+            Topic::Routes => routes::list(appliance, screen).await,
             Topic::Network => look::network(appliance, screen).await,
             Topic::Memory => look::memory(appliance, screen).await,
             Topic::Counters => look::counters(appliance, screen).await,
@@ -182,15 +189,23 @@ async fn execute<P: Platform, W: Write>(
             identities::generate(appliance, kind, &serves, screen).await
         }
         Command::IdentityCsr(id) => identities::csr(appliance, id, screen).await,
+        Command::IdentityImportBegin(id) => identities::import_begin(appliance, id, screen).await,
         Command::IdentityImport { id, pem } => identities::import(appliance, id, &pem, screen).await,
         Command::IdentityList => identities::list(appliance, screen).await,
         Command::IdentityRemove(id) => identities::remove(appliance, id, screen).await,
         Command::QueueList => queue::list(appliance, screen).await,
         Command::QueueShow(id) => queue::show(appliance, id, screen).await,
-        Command::QueueRetry(target) => queue::retry(appliance, target, screen).await,
-        Command::QueueHold(target) => queue::hold(appliance, target, screen).await,
-        Command::QueueRelease(target) => queue::release(appliance, target, screen).await,
-        Command::QueueRemove(target) => queue::remove(appliance, target, screen).await,
+        Command::QueueSummary => queue::summary(appliance, screen).await,
+        Command::QueueRetry(target) => queue::retry(appliance, &target, screen).await,
+        Command::QueueHold(target) => queue::act(appliance, Verb::Hold, &target, screen).await,
+        Command::QueueRelease(target) => queue::act(appliance, Verb::Release, &target, screen).await,
+        Command::QueueBounce(target) => queue::act(appliance, Verb::Bounce, &target, screen).await,
+        Command::QueueRemove(target) => queue::act(appliance, Verb::Remove, &target, screen).await,
+        Command::RouteAdd { domain, next_hop, inside } => {
+            routes::add(appliance, &domain, &next_hop, inside, screen).await
+        }
+        Command::RouteRemove(domain) => routes::remove(appliance, &domain, screen).await,
+        Command::RouteTest(address) => routes::test(appliance, &address, screen).await,
         Command::LogTail(lines) => look::log_tail(appliance, lines, screen).await,
         Command::Diag => look::diag(appliance, screen).await,
         Command::TimeSet(unix) => system::set_time(appliance, unix, screen).await,

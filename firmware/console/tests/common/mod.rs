@@ -47,7 +47,7 @@ impl Terminal {
                 '\x1b' => self.control(&mut text),
                 c => {
                     assert!(!c.is_control(), "control character {c:?}");
-                    assert!(self.column < 400, "an error line takes at most five rows");
+                    assert!(self.column < 80, "a row is as wide as the screen");
                     let row = &mut self.rows[self.row];
                     row.resize(row.len().max(self.column + 1), ' ');
                     row[self.column] = c;
@@ -97,6 +97,8 @@ pub struct Session {
     pub commands: Vec<Command>,
     /// Answers to the set-up dialogue that are refused.
     pub refused: Vec<&'static str>,
+    /// Whether there is no identity with the number that is asked for.
+    pub unknown_identity: bool,
 }
 
 impl Session {
@@ -106,6 +108,7 @@ impl Session {
             terminal: Terminal::default(),
             commands: Vec::new(),
             refused: Vec::new(),
+            unknown_identity: false,
         };
         session.console.greet("0", false);
         session.drain();
@@ -147,6 +150,7 @@ impl Session {
                     self.terminal.show(b"that is refused\r\n");
                     Outcome::Failed
                 }
+                Command::IdentityImportBegin(_) if self.unknown_identity => Outcome::Failed,
                 _ => Outcome::Done,
             };
             self.commands.push(command);

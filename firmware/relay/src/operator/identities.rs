@@ -1,6 +1,7 @@
 //! Identities: keys in the TPM, their requests and certificates.
 
 use super::setup::held;
+use super::view::Count;
 use crate::{Appliance, Platform};
 use alloc::format;
 use alloc::string::String;
@@ -98,12 +99,22 @@ pub(super) async fn csr<P: Platform, W: Write>(
     match request {
         Ok(pem) => {
             for line in pem.lines() {
-                screen.line(line).await;
+                screen.whole_line(line).await;
             }
             Outcome::Done
         }
         Err(error) => failed(screen, &error).await,
     }
+}
+
+/// Whether certificates for this identity may be pasted.
+pub(super) async fn import_begin<P: Platform, W: Write>(
+    appliance: &Appliance<'_, P>,
+    id: u32,
+    screen: &mut Screen<W>,
+) -> Outcome {
+    let known = appliance.keys.lock().await.identity(IdentityId(id)).is_some();
+    if known { Outcome::Done } else { failed(screen, &KeystoreError::Unknown(IdentityId(id))).await }
 }
 
 pub(super) async fn import<P: Platform, W: Write>(
@@ -127,8 +138,8 @@ pub(super) async fn import<P: Platform, W: Write>(
     let until = LogDate(Some(report.not_after));
     screen
         .line(format_args!(
-            "{} certificates taken. Identity {id} signs for {scope} until {until}.",
-            report.certificates
+            "{} taken. Identity {id} signs for {scope} until {until}.",
+            Count(report.certificates as u64, "certificate")
         ))
         .await;
     if !report.validity_checked {
@@ -137,7 +148,7 @@ pub(super) async fn import<P: Platform, W: Write>(
     let held = held(appliance);
     if held > 0 {
         screen
-            .line(format_args!("{held} messages are held; `queue release all` decides about them anew."))
+            .line(format_args!("{} held; `queue release all` decides anew.", Count(held.into(), "message")))
             .await;
     }
     Outcome::Done

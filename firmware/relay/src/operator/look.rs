@@ -1,5 +1,6 @@
 //! Commands that only look.
 
+use super::view::{Count, Duration};
 use crate::schedule::Obstruction;
 use crate::{Appliance, Machine, Platform};
 use alloc::format;
@@ -157,7 +158,7 @@ pub(super) async fn log_tail<P: Platform, W: Write>(
     while let Some((number, line)) =
         appliance.log.next(&mut cursor, |entry| (entry.number, format!("{entry}")))
     {
-        screen.line(line).await;
+        screen.whole_line(line).await;
         if number >= last {
             break;
         }
@@ -194,7 +195,7 @@ pub(super) async fn diag<P: Platform, W: Write>(
             Mark::Bad => "BAD",
         };
         worst |= mark == Mark::Bad;
-        screen.line(format_args!("{word:<5}{what:<16}{text}")).await;
+        screen.hanging(21, format_args!("{word:<5}{what:<16}{text}")).await;
     }
     if worst { Outcome::Failed } else { Outcome::Done }
 }
@@ -226,13 +227,18 @@ fn check_relay<P: Platform>(appliance: &Appliance<'_, P>) -> (Mark, String) {
 
 fn check_queue<P: Platform>(appliance: &Appliance<'_, P>) -> (Mark, String) {
     let usage = appliance.spool.usage();
-    let text = format!("{} messages, {} blocks free of {}", usage.messages, usage.blocks_free, usage.blocks);
+    let text = format!(
+        "{}, {} blocks free of {}",
+        Count(usage.messages.into(), "message"),
+        usage.blocks_free,
+        usage.blocks
+    );
     // Room, messages or index records: `452` comes with whichever ends first.
     let nearly_full = usage.used.saturating_add(usage.reserved) > usage.capacity / 10 * 9
         || nearly(usage.messages, MESSAGES_COUNT_MAX - REPORTS_COUNT_RESERVED)
         || nearly(usage.records, RECORDS_COUNT_MAX);
     if usage.blocks_retired > 0 {
-        (Mark::Look, format!("{text}; {} blocks are worn out", usage.blocks_retired))
+        (Mark::Look, format!("{text}; worn out: {}", Count(usage.blocks_retired.into(), "block")))
     } else if nearly_full {
         (Mark::Look, format!("{text}; nearly full"))
     } else {
@@ -283,7 +289,7 @@ async fn check_next_hop<P: Platform>(appliance: &Appliance<'_, P>) -> (Mark, Str
     let who = match &next_hop.host {
         NextHopHost::Address(address) => format!("{address} port {}", next_hop.port),
         NextHopHost::Name(name) => match appliance.resolver.addresses(name.as_str()).await {
-            Ok(addresses) => format!("{} has {} addresses", name.as_str(), addresses.len()),
+            Ok(addresses) => format!("{}, addresses: {}", name.as_str(), addresses.len()),
             Err(ResolveError::NotFound) => return (Mark::Bad, format!("{} has no address", name.as_str())),
             Err(ResolveError::Temporary) => return (Mark::Bad, "the name servers do not answer".into()),
         },
@@ -293,20 +299,5 @@ async fn check_next_hop<P: Platform>(appliance: &Appliance<'_, P>) -> (Mark, Str
         (Mark::Good, format!("{who}, took the last connection"))
     } else {
         (Mark::Look, format!("{who}, not tried yet: no mail to deliver"))
-    }
-}
-
-/// Seconds as `12s`, `5min`, `3h`, `9d`: at most six characters.
-pub(super) struct Duration(pub(super) u64);
-
-impl core::fmt::Display for Duration {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        let seconds = self.0;
-        match seconds {
-            0..=119 => write!(f, "{seconds}s"),
-            120..=7_199 => write!(f, "{}min", seconds / 60),
-            7_200..=172_799 => write!(f, "{}h", seconds / 3_600),
-            _ => write!(f, "{}d", seconds / 86_400),
-        }
     }
 }

@@ -1,34 +1,40 @@
-//! The queue: table, one message, retry, hold, release, remove.
+//! The queue on the screen: its list. What is done with it is in the modules below.
 
-use super::look::Duration;
+mod act;
+mod show;
+mod summary;
+
+use super::view::{self, Count, Octets, until_instant};
 use crate::schedule::Obstruction;
 use crate::{Appliance, Platform};
 use alloc::format;
 use alloc::string::String;
-use alloc::vec::Vec;
-use console::{Column, Outcome, QueueTarget, Screen, Table};
+use console::{Column, Outcome, Screen, Table};
 use embedded_io_async::Write;
-use envelope::{LogDate, QueueId};
-use events::Event;
-use smime::Recipe;
-use spool::{Brief, MessageState, RecipientState, Removal, SpoolError, Summary};
+use envelope::QueueId;
+use spool::{Brief, MessageState, SpoolError, Summary};
 
-const TABLE: Table<7> = Table::new([
+pub(super) use act::{Verb, act, retry};
+pub(super) use show::show;
+pub(super) use summary::{destinations, summary};
+
+const TABLE: Table<5> = Table::new([
     Column::left("ID", 8),
     Column::right("AGE", 6),
-    Column::right("OCTETS", 8),
-    Column::right("OPEN", 7),
-    Column::left("STATE", 8),
-    Column::right("NEXT", 6),
-    Column::left("REASON", 30),
+    Column::right("SIZE", 7),
+    Column::left("FROM", 27),
+    Column::left("TO", 27),
 ]);
+
+/// Columns before what stands below the first row of a message: where it stands, and why, in full.
+const STANDING_INDENT: usize = 9;
 
 pub(super) async fn list<P: Platform, W: Write>(
     appliance: &Appliance<'_, P>,
     screen: &mut Screen<W>,
 ) -> Outcome {
     let mut after = None;
-    let mut rows = 0u32;
+    let (mut rows, mut held) = (0u32, 0u32);
     loop {
         let summary = match appliance.spool.next_summary(after).await {
             Ok(Some(summary)) => summary,
@@ -38,64 +44,93 @@ pub(super) async fn list<P: Platform, W: Write>(
         after = Some(summary.brief.id);
         if rows == 0 {
             screen.heading(&TABLE).await;
+            screen.line(format_args!("{:STANDING_INDENT$}STATE, NEXT STEP: REASON", "")).await;
         }
         rows = rows.saturating_add(1);
-        let Row { age, state, next, reason } = Row::new(appliance, &summary);
-        let Brief { id, size, recipients, recipients_open, .. } = summary.brief;
-        let open = format!("{recipients_open}/{recipients}");
-        screen.row(&TABLE, [&id, &age, &size, &open, &state, &next, &reason]).await;
+        held += u32::from(summary.brief.state == MessageState::Held);
+        list_message(appliance, &summary, screen).await;
     }
-    match appliance.schedule.obstruction() {
-        Some(obstruction) if rows > 0 => screen.line(obstruction_text(appliance, &obstruction)).await,
-        _ if rows == 0 => screen.line("The queue is empty.").await,
-        _ => {}
+    if rows == 0 {
+        screen.line("The queue is empty.").await;
+        return Outcome::Done;
+    }
+    let held = if held > 0 { format!(", {held} held") } else { String::new() };
+    screen.line(format_args!("{}{held}.", Count(rows.into(), "message"))).await;
+    if let Some(obstruction) = appliance.schedule.obstruction() {
+        screen.line(obstruction_text(appliance, &obstruction)).await;
     }
     Outcome::Done
+}
+
+async fn list_message<P: Platform, W: Write>(
+    appliance: &Appliance<'_, P>,
+    summary: &Summary,
+    screen: &mut Screen<W>,
+) {
+    let Brief { id, size, recipients, .. } = summary.brief;
+    let age =
+        view::age(appliance, &summary.brief).map_or_else(|| "?".into(), |s| format!("{}", view::Duration(s)));
+    let from: &str = if summary.sender.is_empty() { "<>" } else { &summary.sender };
+    // The number of the others stays to be seen however long the address is.
+    let to = match recipients.saturating_sub(1) {
+        0 => String::from(summary.recipient.as_str()),
+        others => {
+            let others = format!(" +{others}");
+            let room = 27usize.saturating_sub(others.len());
+            let address = summary.recipient.as_str();
+            match address.get(..room.saturating_sub(1)) {
+                Some(start) if address.len() > room => format!("{start}~{others}"),
+                _ => format!("{address}{others}"),
+            }
+        }
+    };
+    screen.row(&TABLE, [&id, &age, &Octets(size.into()), &from, &to]).await;
+    screen
+        .hanging(STANDING_INDENT, format_args!("{:STANDING_INDENT$}{}", "", Standing::of(appliance, summary)))
+        .await;
 }
 
 fn obstruction_text<P: Platform>(appliance: &Appliance<'_, P>, obstruction: &Obstruction) -> String {
     match obstruction {
         Obstruction::NoNextHop => "Nothing is delivered: no next hop is set; see `set next-hop`.".into(),
         Obstruction::Unreachable { until, reason } => {
-            let wait = Duration(until.micros_since(appliance.now()) / 1_000_000);
+            let wait = until_instant(appliance, *until);
             format!("Nothing is delivered: {reason}. Next probe in {wait}.")
         }
     }
 }
 
-/// The cells of a message that depend on the moment.
-struct Row {
-    age: String,
+/// Where a message stands, for whoever reads it: state, next step, reason.
+struct Standing {
     state: &'static str,
+    /// `1 of 3`, where it is not all of one.
+    left: String,
+    /// When something happens next, where it waits for that.
     next: String,
     reason: String,
 }
 
-impl Row {
-    fn new<P: Platform>(appliance: &Appliance<'_, P>, summary: &Summary) -> Self {
+impl Standing {
+    fn of<P: Platform>(appliance: &Appliance<'_, P>, summary: &Summary) -> Self {
         let brief = &summary.brief;
-        let age = match (brief.time, appliance.unix_seconds()) {
-            (Some(then), Some(now)) => format!("{}", Duration(now.saturating_sub(then))),
-            _ => "?".into(),
-        };
-        let busy = appliance.schedule.is_in_hands(brief.id);
+        let busy = view::is_in_hands(appliance, brief.id);
         let (state, waits) = match (brief.state, busy, brief.has_recipe) {
             (MessageState::Damaged, ..) => ("damaged", false),
             (MessageState::Held, ..) => ("held", false),
-            (MessageState::Queued, true, true) => ("sending", false),
-            (MessageState::Queued, true, false) => ("deciding", false),
+            (MessageState::Queued, true, true) => ("being sent", false),
+            (MessageState::Queued, true, false) => ("being decided", false),
+            (MessageState::Queued, false, _) if brief.recipients_open == 0 => ("report to come", false),
             (MessageState::Queued, false, true) => ("waiting", true),
-            (MessageState::Queued, false, false) => ("decide", true),
+            (MessageState::Queued, false, false) => ("not decided yet", true),
         };
         let obstruction = if brief.has_recipe { appliance.schedule.obstruction() } else { None };
         let next = match (waits, appliance.schedule.due_at(brief.id), &obstruction) {
-            (false, ..) => String::new(),
-            (true, Some(at), _) => format!("{}", Duration(at.micros_since(appliance.now()) / 1_000_000)),
+            (false, ..) | (true, None, Some(Obstruction::NoNextHop)) => String::new(),
+            (true, Some(at), _) => format!("next try in {}", until_instant(appliance, at)),
             (true, None, Some(Obstruction::Unreachable { until, .. })) => {
-                format!("{}", Duration(until.micros_since(appliance.now()) / 1_000_000))
+                format!("next probe in {}", until_instant(appliance, *until))
             }
-            (true, None, Some(Obstruction::NoNextHop)) => "-".into(),
-            (true, None, None) => "now".into(),
+            (true, None, None) => "next try now".into(),
         };
         let reason = if !summary.reason.is_empty() {
             String::from(summary.reason.as_str())
@@ -108,237 +143,25 @@ impl Row {
                 _ => String::new(),
             }
         };
-        Self { age, state, next, reason }
-    }
-}
-
-pub(super) async fn show<P: Platform, W: Write>(
-    appliance: &Appliance<'_, P>,
-    id: QueueId,
-    screen: &mut Screen<W>,
-) -> Outcome {
-    match show_message(appliance, id, screen).await {
-        Ok(()) => Outcome::Done,
-        Err(error) => failed_one(screen, id, error).await,
-    }
-}
-
-async fn show_message<P: Platform, W: Write>(
-    appliance: &Appliance<'_, P>,
-    id: QueueId,
-    screen: &mut Screen<W>,
-) -> Result<(), SpoolError> {
-    let brief = appliance.spool.brief(id).ok_or(SpoolError::NoSuchMessage)?;
-    let before = id.0.checked_sub(1).map(QueueId);
-    let summary = appliance.spool.next_summary(before).await?;
-    let summary = summary.filter(|summary| summary.brief.id == id).ok_or(SpoolError::NoSuchMessage)?;
-    let row = Row::new(appliance, &summary);
-    let arrival = appliance.spool.arrival(id).await?;
-    screen.field("id", id).await;
-    screen.field("from", format_args!("<{}>", arrival.sender)).await;
-    screen.field("octets", arrival.size).await;
-    screen.field("arrived", format_args!("{}, {} ago", LogDate(arrival.time), row.age)).await;
-    if let Some(peer) = arrival.peer {
-        screen.field("client", format_args!("{peer}, called itself {}", arrival.helo)).await;
-    }
-    screen.field("state", row.state).await;
-    if !row.reason.is_empty() {
-        screen.field("reason", &row.reason).await;
-    }
-    if !row.next.is_empty() {
-        screen.field("next step in", &row.next).await;
-    }
-    screen.field("attempts", brief.attempts).await;
-    let mut bytes = Vec::new();
-    let decision = if appliance.spool.recipe(id, &mut bytes).await? {
-        match Recipe::from_bytes(&bytes) {
-            Ok(recipe) if recipe.is_signed() => {
-                format!("leaves signed, {} octets", recipe.emitted_size(arrival.size))
-            }
-            Ok(recipe) => {
-                format!("leaves as it came, {} octets with trace", recipe.emitted_size(arrival.size))
-            }
-            Err(_) => "cannot be read by this firmware, is made anew".into(),
-        }
-    } else {
-        String::from("none yet")
-    };
-    screen.field("decision", decision).await;
-    let mut page = Vec::new();
-    let mut next = 0u16;
-    loop {
-        appliance.spool.recipients(id, next, &mut page).await?;
-        let Some(last) = page.last() else { return Ok(()) };
-        next = last.index.saturating_add(1);
-        for recipient in &page {
-            let to = &recipient.address;
-            match &recipient.state {
-                RecipientState::Pending => screen.field("to", format_args!("<{to}> not tried yet")).await,
-                RecipientState::Delivered => screen.field("to", format_args!("<{to}> delivered")).await,
-                RecipientState::Deferred { status, .. } => {
-                    screen.field("to", format_args!("<{to}> tried again later: {}", status.text)).await;
-                }
-                RecipientState::Failed(status) => {
-                    screen.field("to", format_args!("<{to}> failed: {}", status.text)).await;
-                }
-                RecipientState::Relayed(_) => {
-                    screen.field("to", format_args!("<{to}> delivered, report to come")).await;
-                }
-                RecipientState::Closed(status) => {
-                    screen.field("to", format_args!("<{to}> failed and closed: {}", status.text)).await;
-                }
-            }
-        }
-    }
-}
-
-/// The messages that are meant, if there are any.
-fn targets<P: Platform>(appliance: &Appliance<'_, P>, target: QueueTarget) -> Vec<QueueId> {
-    match target {
-        QueueTarget::One(id) => appliance.spool.brief(id).map(|brief| brief.id).into_iter().collect(),
-        QueueTarget::All => {
-            let mut ids = Vec::new();
-            appliance.spool.for_each(|brief| ids.push(brief.id));
-            ids
-        }
-    }
-}
-
-pub(super) async fn retry<P: Platform, W: Write>(
-    appliance: &Appliance<'_, P>,
-    target: QueueTarget,
-    screen: &mut Screen<W>,
-) -> Outcome {
-    let only = match target {
-        QueueTarget::All => {
-            let mut any = false;
-            appliance.spool.for_each(|brief| any |= brief.state == MessageState::Queued);
-            if !any {
-                screen.line("Nothing to be tried; held mail waits for `queue release`.").await;
-                return Outcome::Done;
-            }
-            None
-        }
-        QueueTarget::One(id) => match appliance.spool.brief(id) {
-            None => return failed_one(screen, id, SpoolError::NoSuchMessage).await,
-            Some(Brief { state: MessageState::Held, .. }) => {
-                screen.line(format_args!("{id} is held; `queue release {id}` lets it go.")).await;
-                return Outcome::Failed;
-            }
-            Some(brief) => {
-                if appliance.schedule.is_stuck(id) {
-                    // Its outcome could not be written: the operator says what a restart would do.
-                    appliance.schedule.add(id, appliance.next_step(&brief));
-                }
-                Some(id)
-            }
-        },
-    };
-    appliance.schedule.hurry(only);
-    screen.line("Tried now.").await;
-    Outcome::Done
-}
-
-pub(super) async fn hold<P: Platform, W: Write>(
-    appliance: &Appliance<'_, P>,
-    target: QueueTarget,
-    screen: &mut Screen<W>,
-) -> Outcome {
-    let mut done = 0;
-    let ids = targets(appliance, target);
-    if let (QueueTarget::One(id), true) = (target, ids.is_empty()) {
-        return failed_one(screen, id, SpoolError::NoSuchMessage).await;
-    }
-    for id in ids {
-        let held = appliance.spool.brief(id).is_none_or(|brief| brief.state != MessageState::Queued);
-        if held || !taken_off(appliance, id, target, screen).await {
-            continue;
-        }
-        appliance.hold(id, "held by the operator").await;
-        done += 1;
-    }
-    report(screen, done, "held").await
-}
-
-pub(super) async fn release<P: Platform, W: Write>(
-    appliance: &Appliance<'_, P>,
-    target: QueueTarget,
-    screen: &mut Screen<W>,
-) -> Outcome {
-    let ids = targets(appliance, target);
-    if let (QueueTarget::One(id), true) = (target, ids.is_empty()) {
-        return failed_one(screen, id, SpoolError::NoSuchMessage).await;
-    }
-    let mut done = 0;
-    for id in ids {
-        let Some(brief) = appliance.spool.brief(id).filter(|b| b.state == MessageState::Held) else {
-            continue;
+        let left = match (brief.recipients_open, brief.recipients) {
+            (_, 0 | 1) => String::new(),
+            (open, all) if open == all => String::new(),
+            (open, all) => format!("{open} of {all} open"),
         };
-        // Whoever has just held it still has it for a moment.
-        if appliance.schedule.is_in_hands(id) {
-            screen.line(format_args!("{id} is being worked on; try again in a moment.")).await;
-            continue;
-        }
-        if let Err(error) = appliance.spool.release(brief.id, "").await {
-            return failed_one(screen, id, error).await;
-        }
-        appliance.record(&Event::Released { id });
-        if let Some(brief) = appliance.spool.brief(id) {
-            appliance.schedule.add(id, appliance.next_step(&brief));
-        }
-        done += 1;
+        Self { state, left, next, reason }
     }
-    report(screen, done, "released").await
 }
 
-pub(super) async fn remove<P: Platform, W: Write>(
-    appliance: &Appliance<'_, P>,
-    target: QueueTarget,
-    screen: &mut Screen<W>,
-) -> Outcome {
-    let ids = targets(appliance, target);
-    if let (QueueTarget::One(id), true) = (target, ids.is_empty()) {
-        return failed_one(screen, id, SpoolError::NoSuchMessage).await;
-    }
-    let mut done = 0;
-    for id in ids {
-        if !taken_off(appliance, id, target, screen).await {
-            continue;
-        }
-        match appliance.spool.remove(id, Removal::Operator).await {
-            Ok(()) => {
-                appliance.record(&Event::Removed { id, reason: "by the operator".into() });
-                done += 1;
+impl core::fmt::Display for Standing {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(self.state)?;
+        for part in [&self.left, &self.next] {
+            if !part.is_empty() {
+                write!(f, ", {part}")?;
             }
-            Err(SpoolError::NoSuchMessage) => {}
-            Err(error) => return failed_one(screen, id, error).await,
         }
+        if self.reason.is_empty() { Ok(()) } else { write!(f, ": {}", self.reason) }
     }
-    report(screen, done, "removed").await
-}
-
-/// Takes a message off the schedule, or says why it cannot be now.
-async fn taken_off<P: Platform, W: Write>(
-    appliance: &Appliance<'_, P>,
-    id: QueueId,
-    target: QueueTarget,
-    screen: &mut Screen<W>,
-) -> bool {
-    let free = appliance.schedule.withdraw(id);
-    if !free {
-        let again = if matches!(target, QueueTarget::One(_)) { "; try again in a moment" } else { "" };
-        screen.line(format_args!("{id} is being worked on{again}.")).await;
-    }
-    free
-}
-
-async fn report<W: Write>(screen: &mut Screen<W>, done: u32, what: &str) -> Outcome {
-    match done {
-        0 => screen.line(format_args!("Nothing to be {what}.")).await,
-        1 => screen.line(format_args!("1 message {what}.")).await,
-        _ => screen.line(format_args!("{done} messages {what}.")).await,
-    }
-    Outcome::Done
 }
 
 async fn failed_one<W: Write>(screen: &mut Screen<W>, id: QueueId, error: SpoolError) -> Outcome {

@@ -1,5 +1,7 @@
 //! Settings: a draft is edited, then saved as a whole or dropped.
 
+use super::routes;
+use super::view::{Count, destinations_changed};
 use crate::{Appliance, Applied, Machine, Platform};
 use alloc::boxed::Box;
 use alloc::format;
@@ -7,6 +9,9 @@ use console::{Answer, Outcome, Screen};
 use embedded_io_async::Write;
 use events::Event;
 use settings::{Settings, WithoutIdentity};
+
+/// Columns of the names of settings.
+const NAME_CHARS: usize = 25;
 
 pub(super) async fn show<P: Platform, W: Write>(
     appliance: &Appliance<'_, P>,
@@ -18,9 +23,11 @@ pub(super) async fn show<P: Platform, W: Write>(
         let value = format!("{value}");
         let in_force = saved.value(name).map(|v| format!("{v}")).unwrap_or_default();
         if value == in_force {
-            screen.field(name, value).await;
+            screen.wide_field(NAME_CHARS, name, value).await;
         } else {
-            screen.field(name, format_args!("{value}   (not saved; in force: {in_force})")).await;
+            screen
+                .wide_field(NAME_CHARS, name, format_args!("{value}   (not saved; in force: {in_force})"))
+                .await;
         }
     }
     Outcome::Done
@@ -31,8 +38,12 @@ pub(super) async fn export<P: Platform, W: Write>(
     screen: &mut Screen<W>,
 ) -> Outcome {
     let settings = appliance.settings().clone();
+    // In one piece each, to be copied.
     for line in settings.export() {
-        screen.line(line).await;
+        screen.whole_line(line).await;
+    }
+    for line in routes::lines(appliance) {
+        screen.whole_line(line).await;
     }
     Outcome::Done
 }
@@ -123,9 +134,10 @@ async fn put_in_force<P: Platform, W: Write>(
     }
     let before = appliance.settings.replace(edited.clone());
     // Before the terminal is waited for: nothing more goes to the old one.
-    if before.next_hop != edited.next_hop {
-        appliance.schedule.set_destination(edited.next_hop.is_some());
-        appliance.schedule.hurry(None);
+    let moved =
+        before.next_hop != edited.next_hop || before.null_sender_next_hop != edited.null_sender_next_hop;
+    if moved {
+        destinations_changed(appliance);
     }
     appliance.factory_fresh.set(false);
     appliance.record(&Event::SettingsSaved);
@@ -137,11 +149,28 @@ async fn put_in_force<P: Platform, W: Write>(
             Applied::AfterReboot => screen.line("The network settings are in force after `reboot`.").await,
         }
     }
+    if let Some(misfit) = routes::misfit(appliance, edited) {
+        screen.line(misfit).await;
+    }
+    if before.commissioning && !edited.commissioning {
+        let held = held(appliance);
+        if held > 0 {
+            screen
+                .line(format_args!(
+                    "{} held: `queue release all` tries again, `queue bounce all` tells the senders.",
+                    Count(held.into(), "message")
+                ))
+                .await;
+        }
+    }
     if before.without_identity == WithoutIdentity::Hold && edited.without_identity == WithoutIdentity::Pass {
         let held = held(appliance);
         if held > 0 {
             screen
-                .line(format_args!("{held} messages are held; `queue release all` decides about them anew."))
+                .line(format_args!(
+                    "{} held; `queue release all` decides anew.",
+                    Count(held.into(), "message")
+                ))
                 .await;
         }
     }

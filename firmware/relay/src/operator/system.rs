@@ -1,5 +1,6 @@
 //! The machine as a whole: time, restart, factory reset.
 
+use super::view::Duration;
 use crate::{Appliance, Platform};
 use console::{Outcome, Screen};
 use embedded_io_async::Write;
@@ -8,6 +9,10 @@ use limits::flash::{EVENTS_BLOCKS, KEYSTORE_BLOCKS, SETTINGS_BLOCKS};
 use limits::relay::CLOCK_EARLIEST_S;
 use platform::nor_flash::NorFlash;
 use platform::{Power, Timer, WallClock};
+
+/// Seconds by which a clock that is set by hand may differ from what it was before anybody wonders: a slip in the day is
+/// more, what a clock loses in years is less.
+const CLOCK_JUMP_S: u64 = 12 * 3_600;
 
 /// Milliseconds for the last words to reach the terminal.
 const LAST_WORDS_MS: u64 = 200;
@@ -30,10 +35,21 @@ pub(super) async fn set_time<P: Platform, W: Write>(
             .await;
         return Outcome::Failed;
     }
+    let before = appliance.unix_seconds();
     appliance.clock.set_unix_seconds(unix);
     appliance.clock_set.set(true);
     appliance.record(&Event::ClockSet { unix, source: "operator".into() });
     screen.line(format_args!("It is {}.", envelope::LogDate(Some(unix)))).await;
+    if let Some(before) = before.filter(|before| unix.abs_diff(*before) > CLOCK_JUMP_S) {
+        let by = Duration(unix.abs_diff(before));
+        let way = if unix > before { "later" } else { "earlier" };
+        screen
+            .line(format_args!(
+                "That is {by} {way} than before. The queue does not mind: it counts hours of operation. Are year \
+                 and month right?"
+            ))
+            .await;
+    }
     Outcome::Done
 }
 
