@@ -3,8 +3,10 @@
 use anyhow::{Context as _, Result, ensure};
 use harness::{
     load,
+    machine::Machine,
     message::{Kind, Message, message},
-    operator::{mount_took_us, number},
+    operator::{Operator, mount_took_us, number},
+    process::ScratchDir,
     rng::{Rng, seed_of_this_run},
     sink::Delivery,
 };
@@ -25,6 +27,9 @@ const MOUNT_MS_MAX: u64 = 1_000;
 /// only just gone.
 const HEAP_JITTER_BYTES: u64 = 16_384;
 
+/// Octets that tables which grew in the first round may keep, to be used again.
+const HEAP_KEPT_BYTES_MAX: u64 = 256 << 10;
+
 /// What fills the queue in one round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Filling {
@@ -38,14 +43,14 @@ enum Filling {
 
 #[test]
 fn the_queue_is_filled_to_the_brim_and_drained_three_times() {
-    let claim = "filled until 452 and drained three times, restarted full: everything arrives once, the flash is empty and \
-                 the heap as it was before; a full queue mounts within a second";
+    let claim = "filled until 452 and drained three times: everything arrives once, the flash is empty and \
+                 the heap where it was; a full queue mounts within a second of the appliance's time";
     prove(claim, || {
         let seed = seed_of_this_run("fill");
         let mut rig = Rig::set_up("fill")?;
         rig.operate(|operator| operator.configure(&[("without-identity", "pass")]))?;
         let mut start = None;
-        for (round, filling) in [Filling::Large, Filling::Small, Filling::Mixed].into_iter().enumerate() {
+        for (round, filling) in [Filling::Small, Filling::Large, Filling::Mixed].into_iter().enumerate() {
             one_round(&mut rig, filling, seed.wrapping_add(round as u64), &mut start)
                 .with_context(|| format!("round {round}, {filling:?}"))
                 .map_err(|error| rig.explain(error))?;
@@ -74,15 +79,10 @@ fn one_round(rig: &mut Rig, filling: Filling, seed: u64, start: &mut Option<Rest
         Filling::Large => ensure!(octets >= LARGE_BYTES_MIN, "full with {octets} octets"),
         Filling::Mixed => {}
     }
-    // A full queue survives the plug, and a machine whose clock counts instructions tells how long it took to find it.
-    rig.power_on_with(|options| options.icount_shift = Some(0))?;
-    let log = rig.operate(|operator| operator.run("log tail 200"))?;
-    let took_us = mount_took_us(&log)?;
-    ensure!(took_us <= MOUNT_MS_MAX * 1_000, "mounting took {took_us} microseconds");
-    rig.power_on_with(|options| options.icount_shift = None)?;
-    rig.machine()?.wait_for_greeting(25, PATIENCE)?;
     let full = at_rest(rig)?;
     ensure!(full.messages == sent.len() as u64, "{} messages are there of {}", full.messages, sent.len());
+    let took_us = mount_elsewhere(rig, full.messages)?;
+    ensure!(took_us <= MOUNT_MS_MAX * 1_000, "mounting took {took_us} microseconds");
     rig.sink.come_up()?;
     rig.operate(|operator| operator.run("queue retry all"))?;
     let arrived = rig.sink.wait_for(sent.len(), LONG);
@@ -101,13 +101,19 @@ fn one_round(rig: &mut Rig, filling: Filling, seed: u64, start: &mut Option<Rest
         full.heap,
         after.heap
     );
-    // The first round's end is what every later one has to come back to.
     let start = start.get_or_insert(after);
     ensure!(
         (after.messages, after.used, after.promised) == (0, 0, 0),
         "something is still in the queue: {after:?}"
     );
-    ensure!(after.heap.abs_diff(start.heap) <= HEAP_JITTER_BYTES, "the heap: {start:?}, then {after:?}");
+    ensure!(
+        after.heap <= before.heap.max(start.heap) + HEAP_JITTER_BYTES
+            && after.heap <= before.heap + HEAP_KEPT_BYTES_MAX,
+        "the heap had {} octets, after the first round {}, now {}",
+        before.heap,
+        start.heap,
+        after.heap
+    );
     Ok(())
 }
 
@@ -142,6 +148,26 @@ fn fill(rig: &mut Rig, filling: Filling, seed: u64) -> Result<Vec<Message>> {
         }
     }
     Ok(sent)
+}
+
+/// Switches a second machine on with a copy of the full flash and a clock that counts instructions; gives the microseconds
+/// of its own time that it took to find its way in the queue.
+fn mount_elsewhere(rig: &mut Rig, messages: u64) -> Result<u64> {
+    let scratch = ScratchDir::new()?;
+    let data = scratch.path().join("data");
+    std::fs::copy(rig.data(), &data)?;
+    let mut options = rig.machine()?.options().clone();
+    options.data = data;
+    options.tpm = None;
+    options.forwards.clear();
+    // It must not deliver anything.
+    options.no_network = true;
+    options.icount_shift = Some(0);
+    let mut machine = Machine::start(options)?;
+    let mut operator = Operator::new(machine.console()?)?;
+    let there = number(&operator.run_within("show flash", LONG)?, "messages", 0)?;
+    ensure!(there == messages, "a start on this flash finds {there} messages instead of {messages}");
+    mount_took_us(&operator.run_within("log tail 200", LONG)?)
 }
 
 /// Every message came once, and as it was.
