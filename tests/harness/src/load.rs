@@ -1,7 +1,7 @@
 //! Mail in quantity: from several clients at once, until there is no more room.
 
 use crate::{message::Message, smtp_client::SmtpClient};
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use std::{
     net::SocketAddr,
     sync::{
@@ -13,6 +13,15 @@ use std::{
 
 /// How long between two clients that connect: the emulator's network drops what comes all at once.
 pub const STAGGER: Duration = Duration::from_millis(20);
+
+/// A message that got 250.
+#[derive(Clone, Debug)]
+pub struct Taken {
+    /// As it was sent.
+    pub message: Message,
+    /// The queue ID of the reply.
+    pub id: String,
+}
 
 /// How often a client that was told to come later, for another reason than a full queue, does so.
 const LATER_COUNT_MAX: usize = 100;
@@ -28,7 +37,7 @@ pub fn hand_in(
     most: usize,
     patience: Duration,
     make: impl Fn(usize) -> Message + Sync,
-) -> Result<(Vec<Message>, bool)> {
+) -> Result<(Vec<Taken>, bool)> {
     let (next, full) = (AtomicUsize::new(0), AtomicBool::new(false));
     let taken = Mutex::new(Vec::new());
     let one = || -> Result<()> {
@@ -50,7 +59,10 @@ pub fn hand_in(
                 std::thread::sleep(STAGGER);
             };
             match reply.code {
-                250 => taken.lock().unwrap_or_else(PoisonError::into_inner).push(message),
+                250 => {
+                    let id = reply.queue_id().context("250 without a queue ID")?;
+                    taken.lock().unwrap_or_else(PoisonError::into_inner).push(Taken { message, id });
+                }
                 452 => full.store(true, Ordering::SeqCst),
                 _ => bail!("message {number} of {} octets got {reply}", message.content.len()),
             }

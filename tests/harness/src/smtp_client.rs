@@ -35,6 +35,12 @@ impl Reply {
     pub fn last_line(&self) -> String {
         format!("{} {}", self.code, self.lines.last().map_or("", String::as_str))
     }
+
+    /// The queue ID that the appliance names in its 250 to the content.
+    #[must_use]
+    pub fn queue_id(&self) -> Option<String> {
+        self.lines.last()?.split_once("Queued as ").map(|(_, id)| id.trim().to_owned())
+    }
 }
 
 enum Send {

@@ -17,7 +17,7 @@ use harness::{
     message::{Kind, Message, message},
     rng::{Rng, seed_of_this_run},
     sink::{Behaviour, Stage},
-    smtp_client::{Reply, SmtpClient},
+    smtp_client::SmtpClient,
 };
 use qemu::{
     P256_SENDER, PATIENCE, RECIPIENT, RSA_SENDER, Rig,
@@ -273,7 +273,7 @@ impl Chain {
                 let message = any_message(theme, &format!("{name}.known{number}"), &mut rng);
                 let recipients = vec![message.recipient.clone()];
                 let reply = clients[0].submit(&message.sender, &recipients, &message.content)?;
-                let id = queue_id(&reply).with_context(|| format!("{reply}"))?;
+                let id = reply.queue_id().with_context(|| format!("{reply}"))?;
                 known.push(id.clone());
                 self.ledger.sent(message, recipients, Fate::Accepted { id });
             }
@@ -427,7 +427,7 @@ fn send(
             _ => vec![message.recipient.clone()],
         };
         let fate = match client.submit(&message.sender, &recipients, &message.content) {
-            Ok(reply) if reply.code == 250 => match queue_id(&reply) {
+            Ok(reply) if reply.code == 250 => match reply.queue_id() {
                 Some(id) => Fate::Accepted { id },
                 None => Fate::Unknown,
             },
@@ -491,10 +491,6 @@ fn any_message(theme: Theme, name: &str, rng: &mut Rng) -> Message {
         _ => Kind::Plain,
     };
     message(kind, name, sender, RECIPIENT, rng)
-}
-
-fn queue_id(reply: &Reply) -> Option<String> {
-    reply.last_line().split_once("Queued as ").map(|(_, id)| id.trim().to_owned())
 }
 
 /// The flash of the theme [`Theme::Cleaning`], made once.

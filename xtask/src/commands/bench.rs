@@ -7,6 +7,8 @@
 //! A second run without that clock tells the emulator's processor time per message, which depends on this machine and
 //! is only shown.
 
+mod queue;
+
 use super::build;
 use crate::{packages, project, step};
 use anyhow::{Context as _, Result, bail, ensure};
@@ -84,6 +86,8 @@ pub fn run(options: &Options) -> Result<()> {
     step::headline("Instructions");
     let mut figures = measure(&built.bank, true)?.figures;
     figures.insert("image_bytes".to_owned(), built.image_bytes);
+    step::headline("The queue");
+    queue::measure(&built.bank, &mut figures)?;
     let result = if options.bless { bless(&figures) } else { compare(&figures) };
     if !options.no_cpu {
         step::headline("Processor time of the emulator, on this machine and with its load of now");

@@ -17,6 +17,12 @@ pub struct Options {
     /// Only these parts: tidy, lint, host, sim, machine. May be repeated.
     #[arg(long, value_enum)]
     only: Vec<Part>,
+    /// Cuts the power of the real image at so many writes of its flash, instead of 200.
+    #[arg(long, value_name = "COUNT")]
+    cuts: Option<u64>,
+    /// Random choices of the machine tests follow from this; without it, from the clock. Each test prints its own.
+    #[arg(long, value_name = "NUMBER")]
+    seed: Option<u64>,
 }
 
 /// A part of the whole.
@@ -58,11 +64,11 @@ pub fn run(options: &Options) -> Result<()> {
         for name in others.iter().filter(|name| present(&[name])) {
             arguments.extend(["--exclude", name]);
         }
-        cargo_test("unit and property tests", &arguments, Told::Count, &mut failures);
+        cargo_test("unit and property tests", &arguments, &[], Told::Count, &mut failures);
     }
     if chosen(Part::Sim) && present(SIMULATION) {
         step::headline("The appliance on the host");
-        cargo_test("simulation", &["--package", "sim"], Told::Count, &mut failures);
+        cargo_test("simulation", &["--package", "sim"], &[], Told::Count, &mut failures);
     }
     if chosen(Part::Machine) && present(MACHINE_TESTS) {
         let mut built = false;
@@ -73,7 +79,10 @@ pub fn run(options: &Options) -> Result<()> {
         });
         if built {
             step::headline("The real image in the emulator");
-            cargo_test("machine tests", &["--package", "qemu"], Told::Proofs, &mut failures);
+            let given = [("STARGATE_CUTS", options.cuts), ("STARGATE_SEED", options.seed)];
+            let variables: Vec<_> =
+                given.iter().filter_map(|(name, value)| Some((*name, (*value)?))).collect();
+            cargo_test("machine tests", &["--package", "qemu"], &variables, Told::Proofs, &mut failures);
         }
     }
     if chosen(Part::Lint) {
@@ -93,8 +102,15 @@ enum Told {
 }
 
 /// One run of `cargo test`; compiled first, so that the time of the tests themselves shows.
-fn cargo_test(what: &str, arguments: &[&str], told: Told, failures: &mut Failures) {
-    let repeat = format!("cargo test {}", arguments.join(" "));
+fn cargo_test(
+    what: &str,
+    arguments: &[&str],
+    variables: &[(&str, u64)],
+    told: Told,
+    failures: &mut Failures,
+) {
+    let set: String = variables.iter().map(|(name, value)| format!("{name}={value} ")).collect();
+    let repeat = format!("{set}cargo test {}", arguments.join(" "));
     failures.attempt(what, &repeat, || {
         let mut compile = lint::host_cargo();
         compile.arg("test").args(arguments).arg("--no-run");
@@ -102,6 +118,7 @@ fn cargo_test(what: &str, arguments: &[&str], told: Told, failures: &mut Failure
         let mut cargo = lint::host_cargo();
         // The documentation's examples are tests of the public interface; they run with the rest.
         cargo.arg("test").args(arguments).arg("--no-fail-fast");
+        cargo.envs(variables.iter().map(|(name, value)| (name, value.to_string())));
         if told == Told::Proofs {
             cargo.args(["--", "--show-output"]);
         }

@@ -131,7 +131,9 @@ fn fill(rig: &mut Rig, filling: Filling, seed: u64) -> Result<Vec<Message>> {
             let size = 1_024 << rng.below(11);
             message(Kind::Sized(size), &format!("mixed{number}"), PLAIN_SENDER, RECIPIENT, &mut rng)
         };
-        sent.extend(load::hand_in(address, CLIENTS, usize::MAX, LONG, make)?.0);
+        sent.extend(
+            load::hand_in(address, CLIENTS, usize::MAX, LONG, make)?.0.into_iter().map(|taken| taken.message),
+        );
     }
     for size in sizes {
         // One client at the end: several that are refused together have each promised themselves room meanwhile.
@@ -144,7 +146,7 @@ fn fill(rig: &mut Rig, filling: Filling, seed: u64) -> Result<Vec<Message>> {
             };
             let (taken, full) = load::hand_in(address, clients, usize::MAX, LONG, make)?;
             ensure!(full);
-            sent.extend(taken);
+            sent.extend(taken.into_iter().map(|taken| taken.message));
         }
     }
     Ok(sent)
