@@ -29,6 +29,20 @@ pub const MACHINE: &[Package] = &[
 /// Peers and checkers from the real world.
 pub const PEERS: &[Package] = &[
     Package {
+        name: "openssl",
+        witness: "openssl",
+        purpose: "the throw-away CA, and verification of signatures",
+    },
+    Package {
+        name: "postfix",
+        witness: "smtp-sink",
+        purpose: "a real mail server that receives (set up below target/, never started as a service)",
+    },
+];
+
+/// What only the tests need.
+pub const FAULTS: &[Package] = &[
+    Package {
         name: "nbdkit",
         witness: "nbdkit",
         purpose: "serves the data flash write by write, so that tests cut the power in any of them",
@@ -38,16 +52,6 @@ pub const PEERS: &[Package] = &[
         // The plugin's own path has the processor's name in it.
         witness: "/usr/share/doc/nbdkit-plugin-python/copyright",
         purpose: "what is served is a small Python program",
-    },
-    Package {
-        name: "openssl",
-        witness: "openssl",
-        purpose: "the throw-away CA, and verification of signatures",
-    },
-    Package {
-        name: "postfix",
-        witness: "smtp-sink",
-        purpose: "a real mail server that receives (set up below target/, never started as a service)",
     },
 ];
 

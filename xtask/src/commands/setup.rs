@@ -21,7 +21,7 @@ pub struct Options {
 /// When something cannot be had; says how to get it.
 pub fn run(options: &Options) -> Result<()> {
     if !options.toolchain_only {
-        let wanted: Vec<_> = packages::MACHINE.iter().chain(packages::PEERS).copied().collect();
+        let wanted = [packages::MACHINE, packages::PEERS, packages::FAULTS].concat();
         packages::ensure(&wanted)?;
     }
     let toolchain = sysroot::make(options.toolchain)?;

@@ -49,7 +49,7 @@ pub fn run(options: &Options) -> Result<()> {
     let chosen = |part| options.only.is_empty() || options.only.contains(&part);
     super::kill_children_on_signals();
     let mut failures = Failures::new();
-    let wanted: Vec<_> = packages::MACHINE.iter().chain(packages::PEERS).copied().collect();
+    let wanted = [packages::MACHINE, packages::PEERS, packages::FAULTS].concat();
     packages::ensure(&wanted)?;
     sysroot::ensure()?;
     let members: Vec<String> = Metadata::read()?.members.into_iter().map(|member| member.name).collect();
