@@ -15,7 +15,7 @@ use limits::spool::PAGE_RECIPIENTS_COUNT;
 use crate::doubt::Doubt;
 use crate::index::{Geometry, Index, Message, NONE, Status, key};
 use crate::record::{
-    COMMIT, CONTENT, PREFIX_BYTES, Prefix, RECIPE, RECIPIENTS, STATE, StatePage, state_bytes_max,
+    COMMIT, CONTENT, PREFIX_BYTES, Prefix, RECIPE, RECIPIENTS, STATE, StateFacts, state_bytes_max,
 };
 use crate::types::{MessageState, MountReport, SpoolError};
 use crate::{Inner, LOG_KIND, Spool, flash_error};
@@ -181,7 +181,7 @@ impl<F: NorFlash> Mounting<F> {
                     payload.resize(entry.len as usize, 0);
                     self.log.read(&entry, 0, &mut payload).await?;
                     Log::<F>::matches(&entry, &payload)
-                        .then(|| StatePage::decode(&payload, recipients))
+                        .then(|| StateFacts::decode(&payload, recipients))
                         .flatten()
                 }
                 None => None,
@@ -193,8 +193,8 @@ impl<F: NorFlash> Mounting<F> {
                 continue;
             };
             moment = moment.max(page.moment);
-            message.open = message.open.saturating_sub(recipients as u16 - page.open());
-            message.unreported += page.unreported();
+            message.open = message.open.saturating_sub(recipients as u16 - page.open);
+            message.unreported += page.unreported;
             if page_number == 0 {
                 message.take_over(&page);
             }

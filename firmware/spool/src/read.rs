@@ -168,11 +168,12 @@ impl<F: NorFlash> Spool<F> {
         let pages = self.index.borrow().messages[place].pages();
         for page in 0..pages {
             let (state, readable) = self.load_state_page(inner, place, page).await?;
-            open += state.open();
-            unreported += state.unreported();
+            let facts = state.facts();
+            open += facts.open;
+            unreported += facts.unreported;
             uncertain |= !readable;
             if page == 0 && readable {
-                first = Some(state);
+                first = Some(facts);
             }
         }
         let message = &mut self.index.borrow_mut().messages[place];

@@ -295,6 +295,20 @@ pub(crate) struct StatePage {
     pub history: History,
 }
 
+/// What the index keeps of a state page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct StateFacts {
+    pub held: bool,
+    pub warned: bool,
+    pub uncertain: bool,
+    pub attempts: u16,
+    pub reports: u16,
+    pub moment: u64,
+    /// Recipients that are open, and that are owed a report.
+    pub open: u16,
+    pub unreported: u16,
+}
+
 const HELD: u8 = 1;
 const WARNED: u8 = 2;
 const UNCERTAIN: u8 = 4;
@@ -315,12 +329,12 @@ impl StatePage {
         }
     }
 
-    pub(crate) fn open(&self) -> u16 {
-        self.states.iter().filter(|state| state.is_open()).count() as u16
-    }
-
-    pub(crate) fn unreported(&self) -> u16 {
-        self.states.iter().filter(|state| state.is_unreported()).count() as u16
+    /// What the index keeps of the page.
+    pub(crate) fn facts(&self) -> StateFacts {
+        let StatePage { held, warned, uncertain, attempts, reports, moment, .. } = *self;
+        let open = self.states.iter().filter(|state| state.is_open()).count() as u16;
+        let unreported = self.states.iter().filter(|state| state.is_unreported()).count() as u16;
+        StateFacts { held, warned, uncertain, attempts, reports, moment, open, unreported }
     }
 
     /// Changes what page 0 says about the message.
@@ -365,38 +379,78 @@ impl StatePage {
     /// `recipients` is the number that the page must have.
     pub(crate) fn decode(bytes: &[u8], recipients: usize) -> Option<Self> {
         let mut reader = Reader(bytes);
-        let [version, flags] = reader.array()?;
-        let attempts = reader.u16()?;
-        let reports = reader.u16()?;
-        let [reason, count, logged, ..] = reader.array::<6>()?;
-        let moment = reader.u64()?;
-        if version != VERSION || usize::from(count) != recipients {
-            return None;
-        }
-        let reason = reader.text(reason.into())?;
+        let head = StateHead::read(&mut reader, recipients)?;
+        let reason = reader.text(head.reason)?;
         let mut states = heapless::Vec::new();
-        for _ in 0..count {
+        for _ in 0..recipients {
             states.push(reader.state()?).ok()?;
         }
         let mut history = History::new();
-        for _ in 0..logged {
+        for _ in 0..head.logged {
             let time = reader.u64()?;
             let code = reader.u16()?;
             let len = reader.u8()?.into();
             let text = reader.text(len)?;
             history.push(Attempt { time: (time != TIME_UNKNOWN).then_some(time), code, text }).ok()?;
         }
-        Some(Self {
+        let StateFacts { held, warned, uncertain, attempts, reports, moment, .. } = head.facts;
+        Some(Self { held, warned, uncertain, attempts, reports, moment, reason, states, history })
+    }
+}
+
+/// The fixed part of a state page.
+struct StateHead {
+    facts: StateFacts,
+    /// Octets of the reason.
+    reason: usize,
+    /// Entries of the log.
+    logged: u8,
+}
+
+impl StateHead {
+    fn read(reader: &mut Reader<'_>, recipients: usize) -> Option<Self> {
+        let [version, flags] = reader.array()?;
+        let attempts = reader.u16()?;
+        let reports = reader.u16()?;
+        let [reason, count, logged, ..] = reader.array::<6>()?;
+        let facts = StateFacts {
             held: flags & HELD != 0,
             warned: flags & WARNED != 0,
             uncertain: flags & UNCERTAIN != 0,
             attempts,
             reports,
-            moment,
-            reason,
-            states,
-            history,
-        })
+            moment: reader.u64()?,
+            open: 0,
+            unreported: 0,
+        };
+        let known = version == VERSION && usize::from(count) == recipients;
+        known.then_some(Self { facts, reason: reason.into(), logged })
+    }
+}
+
+impl StateFacts {
+    /// Reads no more of a page than a mount needs: no texts, no log. The page has been checked against its checksum.
+    pub(crate) fn decode(bytes: &[u8], recipients: usize) -> Option<Self> {
+        let mut reader = Reader(bytes);
+        let StateHead { mut facts, reason, .. } = StateHead::read(&mut reader, recipients)?;
+        reader.take(reason)?;
+        for _ in 0..recipients {
+            let tag = reader.u8()?;
+            let status_at = match tag {
+                0 | 1 => None,
+                2 => Some(11),
+                3..=5 => Some(2),
+                _ => return None,
+            };
+            if let Some(before) = status_at {
+                reader.take(before)?;
+                let len = reader.u8()?.into();
+                reader.take(len)?;
+            }
+            facts.open += u16::from(matches!(tag, 0 | 2));
+            facts.unreported += u16::from(matches!(tag, 3 | 4));
+        }
+        Some(facts)
     }
 }
 
@@ -501,7 +555,9 @@ mod tests {
         }
         let bytes = page.encode();
         assert!(bytes.len() <= state_bytes_max(0, 6));
-        assert_eq!((page.open(), page.unreported(), page.attempts, page.history[0].code), (2, 2, 9, 3));
+        let facts = page.facts();
+        assert_eq!((facts.open, facts.unreported, facts.attempts, page.history[0].code), (2, 2, 9, 3));
+        assert_eq!(StateFacts::decode(&bytes, 6), Some(facts));
         assert_eq!(StatePage::decode(&bytes, 6), Some(page));
         assert_eq!(StatePage::decode(&bytes, 5), None);
         for end in 0..bytes.len() {

@@ -504,12 +504,12 @@ impl<F: NorFlash> Spool<F> {
                     let mut index = self.index.borrow_mut();
                     let entered = index.put_other(place, &entry);
                     let message = &mut index.messages[place];
-                    message.open = (message.open + state.open()).saturating_sub(before.open());
-                    message.unreported =
-                        (message.unreported + state.unreported()).saturating_sub(before.unreported());
+                    let (old, new) = (before.facts(), state.facts());
+                    message.open = (message.open + new.open).saturating_sub(old.open);
+                    message.unreported = (message.unreported + new.unreported).saturating_sub(old.unreported);
                     if page == 0 {
                         message.uncertain &= !resolve;
-                        message.take_over(&state);
+                        message.take_over(&new);
                     }
                     return if entered { Ok(()) } else { Err(SpoolError::Full(SpoolFull::Now)) };
                 }

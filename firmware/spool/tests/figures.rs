@@ -115,45 +115,114 @@ fn steady_traffic_is_written_once_and_wears_evenly() {
     assert!(bytes < wanted + wanted / 10 + 5_000 * 400, "write amplification");
 }
 
-#[test]
-fn a_full_queue_mounts_by_reading_little() {
-    for (len, least) in [(1_024, 4_032), (1_048_576, 50)] {
-        let flash = blank();
-        let spool = block_on(Spool::mount(flash.clone())).unwrap().0;
-        let mut count = 0;
-        let mut refused = None;
-        while refused.is_none() {
-            match put(&spool, len) {
-                Ok(id) => {
-                    count += 1;
-                    if len < 10_000 {
-                        block_on(spool.set_recipe(id, &[1; 5_000])).unwrap();
-                        defer(&spool, id);
-                    }
-                }
-                Err(error) => refused = Some(error),
-            }
+/// Mounts and prints what that costs. `MOUNTS` in the environment repeats it, for a profiler.
+fn measure_mount(name: &str, flash: &Flash, messages: u32) -> u64 {
+    let before = flash.counters();
+    let started = Instant::now();
+    let (spool, report) = block_on(Spool::mount(flash.clone())).unwrap();
+    let elapsed = started.elapsed();
+    let now = flash.counters();
+    assert_eq!((report.messages, report.messages_damaged), (messages, 0));
+    assert_eq!(now.programs, before.programs);
+    let bytes = now.bytes_read - before.bytes_read;
+    println!(
+        "{name}: {messages} messages, {} of {} octets used; mount: {} records, {} reads of {bytes} octets, {elapsed:?}",
+        spool.usage().used,
+        spool.usage().capacity,
+        report.records,
+        now.reads - before.reads,
+    );
+    let again = std::env::var("MOUNTS").ok().and_then(|count| count.parse().ok()).unwrap_or(0);
+    (0..again).for_each(|_| drop(block_on(Spool::mount(flash.clone())).unwrap()));
+    bytes
+}
+
+/// Stores messages of `len` octets until the queue is full.
+fn fill(spool: &Spool<Flash>, len: usize) -> Vec<QueueId> {
+    let mut stored = Vec::new();
+    loop {
+        match put(spool, len) {
+            Ok(id) => stored.push(id),
+            Err(SpoolError::Full(_)) => return stored,
+            Err(error) => panic!("{error}"),
         }
-        let usage = spool.usage();
-        assert!(count >= least, "{count} messages of {len} octets, {refused:?}, {usage:?}");
-        drop(spool);
-        let before = flash.counters();
-        let started = Instant::now();
-        let (_, report) = block_on(Spool::mount(flash.clone())).unwrap();
-        let now = flash.counters();
-        assert_eq!((report.messages, report.messages_damaged), (count, 0));
-        let bytes = now.bytes_read - before.bytes_read;
-        println!(
-            "{count} messages of {len}: capacity {} used {}, mount {} records, {} reads of {bytes} octets, {:?}",
-            usage.capacity,
-            usage.used,
-            report.records,
-            now.reads - before.reads,
-            started.elapsed()
-        );
-        assert_eq!(now.programs, before.programs);
-        assert!(bytes < 8 * 1_024 * 1_024, "{bytes}");
     }
+}
+
+#[test]
+fn a_queue_full_of_small_messages_mounts_by_reading_little() {
+    let flash = blank();
+    let spool = block_on(Spool::mount(flash.clone())).unwrap().0;
+    let stored = fill(&spool, 1_024);
+    for id in &stored {
+        block_on(spool.set_recipe(*id, &[1; 5_000])).unwrap();
+        defer(&spool, *id);
+    }
+    assert!(stored.len() >= 4_032, "{}", stored.len());
+    drop(spool);
+    let bytes = measure_mount("small messages", &flash, stored.len() as u32);
+    assert!(bytes < 8 * 1_024 * 1_024, "{bytes}");
+}
+
+#[test]
+fn a_queue_full_of_large_messages_mounts_by_reading_little() {
+    let flash = blank();
+    let spool = block_on(Spool::mount(flash.clone())).unwrap().0;
+    let stored = fill(&spool, 1_048_576);
+    assert!(stored.len() >= 50, "{}", stored.len());
+    drop(spool);
+    let bytes = measure_mount("large messages", &flash, stored.len() as u32);
+    assert!(bytes < 1_024 * 1_024, "{bytes}");
+}
+
+/// The dearest queue to mount: small messages, and every block that they leave is full of states that are dead.
+#[test]
+fn a_bank_full_of_small_records_mounts_in_bounded_time() {
+    let flash = blank();
+    let spool = block_on(Spool::mount(flash.clone())).unwrap().0;
+    let mut stored = Vec::new();
+    for _ in 0..4_032 {
+        stored.push(put(&spool, 100).unwrap());
+    }
+    let erased = |spool: &Spool<Flash>| spool.usage().blocks_free > 2 && spool.usage().erases_total < 248;
+    for round in 0u64.. {
+        if !erased(&spool) {
+            break;
+        }
+        for id in &stored {
+            let states =
+                [(0, RecipientState::Deferred { status: Status::new(0, ""), attempts: 1, next_try: round })];
+            block_on(spool.change(*id, &states, &Change::default())).unwrap();
+        }
+    }
+    drop(spool);
+    measure_mount("small records", &flash, 4_032);
+}
+
+#[test]
+fn messages_of_a_thousand_recipients_fill_the_index_and_mount() {
+    let flash = blank();
+    let spool = block_on(Spool::mount(flash.clone())).unwrap().0;
+    let mut stored = 0;
+    loop {
+        let admission =
+            Admission { size: Some(500), recipients: 1_000, recipients_bytes: 20_000, class: Class::Mail };
+        let Ok(mut incoming) = spool.begin(admission) else { break };
+        let id = block_on(async {
+            spool.append(&mut incoming, &[b'm'; 500]).await?;
+            let addresses: Vec<String> = (0..1_000).map(|n| format!("r{n}@example.org")).collect();
+            spool.commit(incoming, &Arrival::default(), addresses.iter().map(String::as_str)).await
+        });
+        let status = Status::new(451, "451 4.7.1 Greylisted, try again later");
+        let deferred = |_: u16, state: &mut RecipientState| {
+            *state = RecipientState::Deferred { status: status.clone(), attempts: 1, next_try: 900 };
+        };
+        block_on(spool.change_each(id.unwrap(), &Change::default(), deferred)).unwrap();
+        stored += 1;
+    }
+    assert!(stored > 100, "{stored} {:?}", spool.usage());
+    drop(spool);
+    measure_mount("a thousand recipients", &flash, stored);
 }
 
 #[test]
