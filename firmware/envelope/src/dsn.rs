@@ -605,4 +605,62 @@ mod tests {
         assert_eq!(recipient.to_string(), " NOTIFY=NEVER ORCPT=utf-8;\\x{FC}@example.org");
         assert_eq!(RecipientParameters::default().to_string(), "");
     }
+
+    #[test]
+    fn whatever_is_accepted_can_stand_in_a_command_and_in_a_field() {
+        // Octets near the grammar, from a fixed seed.
+        const PIECES: &[&str] = &[
+            "+",
+            "2B",
+            "0D",
+            "0A",
+            "41",
+            "=",
+            ";",
+            "\\x{",
+            "FC",
+            "}",
+            "a",
+            "@b.example",
+            "rfc822;",
+            "utf-8;",
+            " ",
+            "\r\n",
+            "\u{fc}",
+            "\u{1f600}",
+            "\0",
+            ",",
+        ];
+        let mut state = 3_461u64;
+        let mut accepted = [0; 2];
+        for _ in 0..200_000 {
+            let mut text = String::new();
+            for _ in 0..state >> 33 & 7 {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                let piece = (state >> 40) as usize % PIECES.len();
+                text.push_str(PIECES[piece]);
+            }
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            if let Ok(id) = EnvelopeId::parse(text.as_bytes()) {
+                accepted[0] += 1;
+                let said = SenderParameters { ret: None, envelope_id: Some(id.clone()) }.to_string();
+                assert!(said.bytes().skip(1).all(|b| b.is_ascii_graphic()), "{said:?}");
+                assert!(id.decoded().bytes().all(|b| matches!(b, b' '..=b'~')), "{text:?}");
+            }
+            if let Ok(original) = OriginalRecipient::parse(text.as_bytes()) {
+                accepted[1] += 1;
+                assert!(
+                    !original.decoded().is_empty() && !original.decoded().chars().any(char::is_control),
+                    "{text:?}"
+                );
+                let asked = RecipientParameters { notify: None, original: Some(original.clone()) };
+                let said = asked.to_string();
+                let (_, value) = said.split_once('=').expect("a value");
+                assert!(value.bytes().all(|b| b.is_ascii_graphic() && b != b'='), "{said:?}");
+                let again = OriginalRecipient::parse(value.as_bytes()).expect("what we say can be read");
+                assert_eq!(again.decoded(), original.decoded());
+            }
+        }
+        assert!(accepted.iter().all(|count| *count > 500), "{accepted:?}");
+    }
 }
