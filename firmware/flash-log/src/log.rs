@@ -373,7 +373,7 @@ impl<F: NorFlash> Log<F> {
                 scan.unit += 1;
                 continue;
             }
-            let Some(slot) = Slot::decode(&unit, scan.sequence, self.block_units()) else {
+            let Some((slot, intact)) = Slot::decode(&unit, scan.sequence, self.block_units()) else {
                 scan.damaged += 1;
                 scan.after_damage = true;
                 scan.unit += 1;
@@ -385,7 +385,7 @@ impl<F: NorFlash> Log<F> {
                 true => format::kill_of(&self.scan_unit(scan, scan.unit + 1).await?),
                 false => Kill::Blank,
             };
-            let worn = kill == Kill::Spoilt || !format::intact(&unit, scan.sequence);
+            let worn = kill == Kill::Spoilt || !intact;
             scan.after_damage = false;
             scan.unit += slot_units(slot.anchor);
             scan.end = scan.unit;
@@ -592,9 +592,9 @@ impl<F: NorFlash> Log<F> {
         let (first, second) = bytes.split_at(UNIT);
         let mut unit = [0; UNIT];
         unit.copy_from_slice(first);
-        Ok(Slot::decode(&unit, sequence, self.block_units()).map(|slot| {
+        Ok(Slot::decode(&unit, sequence, self.block_units()).map(|(slot, intact)| {
             let kill = if slot.anchor { format::kill_of(second) } else { Kill::Blank };
-            entry(at, slot, kill, kill == Kill::Spoilt || !format::intact(&unit, sequence))
+            entry(at, slot, kill, kill == Kill::Spoilt || !intact)
         }))
     }
 
