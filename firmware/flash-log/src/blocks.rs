@@ -197,10 +197,23 @@ impl<F: NorFlash> Log<F> {
         self.blocks.iter().filter(erased).count() as u32
     }
 
+    /// Whether a block is erased and was seen to be blank.
+    #[must_use]
+    pub fn is_blank(&self, block: u16) -> bool {
+        self.blocks.get(usize::from(block)).is_some_and(|b| !b.retired && b.state == State::Blank)
+    }
+
     /// Number of blocks that are not retired.
     #[must_use]
     pub fn usable_blocks(&self) -> u32 {
         self.blocks.iter().filter(|block| !block.retired).count() as u32
+    }
+
+    /// Whether a block still has the content that it had under a sequence number, or may have it after a power cut.
+    #[must_use]
+    pub fn may_hold(&self, block: u16, sequence: u32) -> bool {
+        let state = self.blocks.get(usize::from(block)).map(|block| block.state);
+        state == Some(State::Open { sequence }) || state == Some(State::Doomed { sequence })
     }
 
     /// Whether a program in this block has failed: it will be retired when it is erased.

@@ -44,6 +44,11 @@ pub const REPORTS_BYTES_RESERVED: usize = 512 * 1_024;
 /// power cuts leave half-written), one for the head, one so that the emptiest block is always worth cleaning, one
 /// that may fail.
 pub const BLOCKS_COUNT_RESERVED: usize = 5;
+/// Commit records whose end had to be written elsewhere because their kill unit failed. A block of 256 KiB that fails as
+/// a whole holds some 500 commit records; an end takes 32 octets until that block is erased.
+pub const ENDED_COUNT_MAX: usize = 4_096;
+/// Slots that one step of cleaning or scrubbing looks at.
+pub const STEP_SLOTS_COUNT_MAX: usize = 64;
 /// Notices about the flash that wait for the owner of the queue. They are rare; one is kept for "there was more".
 pub const NOTICES_COUNT_MAX: usize = 16;
 /// Reads of message content that keep their place (the block and record where the last one ended).

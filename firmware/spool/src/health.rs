@@ -2,6 +2,7 @@
 
 use embedded_storage_async::nor_flash::NorFlash;
 use envelope::QueueId;
+use flash_log::WEAR_BINS;
 use limits::spool::NOTICES_COUNT_MAX;
 
 use crate::Spool;
@@ -37,9 +38,6 @@ pub enum Notice {
 
 /// The notices since the last call of [`Spool::take_notices`].
 pub type Notices = heapless::Vec<Notice, NOTICES_COUNT_MAX>;
-
-/// Bins of the histogram of erase counts.
-pub const WEAR_BINS: usize = 8;
 
 /// Progress and findings of the walk that reads everything again and again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -139,9 +137,11 @@ impl<F: NorFlash> Spool<F> {
         if let Ok(inner) = &inner {
             let log = &inner.log;
             let wear = log.wear();
+            let copied = inner.copied;
             index.health = Health {
                 blocks: u32::from(log.block_count()),
                 retired: wear.retired,
+                failing: wear.failing,
                 free: log.free_blocks(|block| index.is_dead(block)),
                 erased: log.erased_blocks(),
                 erases_min: wear.min,
@@ -149,9 +149,14 @@ impl<F: NorFlash> Spool<F> {
                 erases_mean_percent: (wear.total * 100)
                     .checked_div(u64::from(log.usable_blocks()))
                     .unwrap_or(0),
-                programmed_intake: log.programmed().saturating_sub(inner.moved),
-                programmed_cleaning: inner.moved,
-                ..Health::default()
+                wear_bins: wear.bins,
+                wear_bin_width: wear.bin_width,
+                erases: log.erases(),
+                programmed_intake: log.programmed().saturating_sub(copied.total()),
+                programmed_cleaning: copied.room,
+                programmed_levelling: copied.level,
+                programmed_refreshing: copied.refresh,
+                scrub: inner.scrub.found,
             };
         }
         index.health

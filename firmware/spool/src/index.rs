@@ -12,8 +12,9 @@ use limits::spool::{
     REPORTS_COUNT_RESERVED,
 };
 
+use crate::ended::Ended;
 use crate::health::{Health, Notices};
-use crate::record::{CONTENT, ENVELOPE_BYTES_MAX, RECIPE, STATE, StateFacts, state_bytes_max};
+use crate::record::{CONTENT, ENDED, ENVELOPE_BYTES_MAX, RECIPE, STATE, StateFacts, state_bytes_max};
 use crate::types::{Admission, Brief, Class, MessageState, SpoolFull, Usage};
 
 /// No record.
@@ -177,10 +178,15 @@ impl Geometry {
         Self { chunk_bytes: payload_max as u32, payload_max, room_units: units(room as usize) }
     }
 
+    /// Units that may stay empty at the end of a block because the next record does not fit.
+    pub(crate) fn waste_units(&self) -> u32 {
+        units(self.payload_max) + 1
+    }
+
     /// Units that can be promised when `blocks` blocks are usable.
     pub(crate) fn capacity(&self, blocks: u32) -> u32 {
         // At the end of every block a record that just does not fit may stay out.
-        let waste = units(self.payload_max) + 1;
+        let waste = self.waste_units();
         blocks.saturating_sub(BLOCKS_COUNT_RESERVED as u32) * (self.room_units - waste)
     }
 }
@@ -189,6 +195,7 @@ impl Geometry {
 pub(crate) enum Target {
     Anchor(usize),
     Record(u32),
+    Ended,
 }
 
 pub(crate) struct Index {
@@ -215,6 +222,7 @@ pub(crate) struct Index {
     stored: u32,
     /// Figures about blocks as of the last time they were asked for.
     pub usage: Usage,
+    pub ended: Vec<Ended>,
     pub health: Health,
     pub notices: Notices,
 }
@@ -241,6 +249,7 @@ impl Index {
             incoming: 0,
             stored: 0,
             usage: Usage::default(),
+            ended: Vec::new(),
             health: Health::default(),
             notices: Notices::new(),
         }
@@ -385,6 +394,35 @@ impl Index {
         Some(record)
     }
 
+    /// Forgets the records of a message that are in a block. Of content the order of the others stays.
+    pub(crate) fn drop_records_in(&mut self, place: usize, block: u16) {
+        for content in [true, false] {
+            let message = &mut self.messages[place];
+            let head = if content { &mut message.content } else { &mut message.others };
+            let mut record = core::mem::replace(head, NONE);
+            let (mut last, mut count) = (NONE, 0);
+            while record != NONE {
+                let found = self.records[record as usize];
+                if found.at.block() == block {
+                    self.free_record(record);
+                } else {
+                    match self.records.get_mut(last as usize) {
+                        Some(before) if last != NONE => before.next = record,
+                        _ if content => self.messages[place].content = record,
+                        _ => self.messages[place].others = record,
+                    }
+                    self.records[record as usize].next = NONE;
+                    (last, count) = (record, count + 1);
+                }
+                record = found.next;
+            }
+            if content {
+                let message = &mut self.messages[place];
+                (message.content_last, message.content_count) = (last, count);
+            }
+        }
+    }
+
     /// Adds the next content record; `false` if the table is full.
     pub(crate) fn push_content(&mut self, place: usize, entry: &Entry) -> bool {
         let Some(record) = self.new_record(entry, NONE) else {
@@ -497,6 +535,9 @@ impl Index {
 
     /// What a record on flash is to the index: `None` if it is dead.
     pub(crate) fn target(&self, entry: &Entry) -> Option<Target> {
+        if entry.record.kind == ENDED {
+            return self.ended.iter().any(|ended| ended.at == entry.at).then_some(Target::Ended);
+        }
         let place = self.find(QueueId(entry.record.owner))?;
         let message = &self.messages[place];
         if entry.record.anchor {
@@ -520,6 +561,20 @@ impl Index {
         match target {
             Target::Anchor(place) => self.set_anchor(place, to),
             Target::Record(record) => self.move_record(record, to),
+            Target::Ended => {
+                if let Some(ended) = Ended::of(to) {
+                    self.add_ended(ended);
+                }
+            }
+        }
+    }
+
+    /// Moves live units from one block to another.
+    pub(crate) fn shift_live(&mut self, from: Option<Location>, to: Option<Location>, units: u32) {
+        for (at, gained) in [(from, false), (to, true)] {
+            if let Some(live) = at.and_then(|at| self.live.get_mut(usize::from(at.block()))) {
+                *live = if gained { *live + units } else { live.saturating_sub(units) };
+            }
         }
     }
 

@@ -159,16 +159,20 @@
 extern crate alloc;
 
 mod clean;
+mod damage;
 mod doubt;
+mod ended;
 mod health;
 mod index;
 mod mount;
 mod read;
 mod record;
+mod scrub;
 mod store;
 mod types;
 
-pub use health::{Health, Notice, Notices, Scrub, WEAR_BINS};
+pub use flash_log::WEAR_BINS;
+pub use health::{Health, Notice, Notices, Scrub};
 pub use store::Incoming;
 pub use types::*;
 
@@ -187,7 +191,8 @@ struct Inner<F> {
     cleaning: Option<clean::Cleaning>,
     doubt: doubt::Doubt,
     /// Octets that cleaning copied.
-    moved: u64,
+    copied: clean::Copied,
+    scrub: scrub::Walk,
     /// Blocks in which cleaning met records that it could not read.
     stuck: Vec<u16>,
 }

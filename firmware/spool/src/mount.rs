@@ -12,11 +12,14 @@ use platform::Mutex;
 use limits::flash::RECORD_ALIGN_BYTES;
 use limits::spool::PAGE_RECIPIENTS_COUNT;
 
-use crate::doubt::Doubt;
+use crate::clean::Copied;
+use crate::doubt::{Doubt, Unwanted};
+use crate::ended::Ended;
 use crate::index::{Geometry, Index, Message, NONE, Status, key};
 use crate::record::{
     COMMIT, CONTENT, PREFIX_BYTES, Prefix, RECIPE, RECIPIENTS, STATE, StateFacts, state_bytes_max,
 };
+use crate::scrub::Walk;
 use crate::types::{MessageState, MountReport, SpoolError};
 use crate::{Inner, LOG_KIND, Spool, flash_error};
 
@@ -44,9 +47,10 @@ impl<F: NorFlash> Spool<F> {
             // A state page would not fit the blocks: nothing that this product runs on.
             return Err(SpoolError::Flash);
         }
-        let mut mount = Mounting { index: Index::new(geometry), log };
+        let mut mount = Mounting { index: Index::new(geometry), log, superseded: Vec::new() };
         let blocks = mount.log.blocks_in_order();
         mount.find_messages(&blocks, &mut report).await.map_err(flash_error)?;
+        mount.end_superseded().await.map_err(flash_error)?;
         mount.find_records(&blocks, &mut report).await.map_err(flash_error)?;
         for place in mount.index.places() {
             let moment = mount.complete(usize::from(place)).await.map_err(flash_error)?;
@@ -56,10 +60,17 @@ impl<F: NorFlash> Spool<F> {
             report.messages_damaged += u32::from(message.state() == Some(MessageState::Damaged));
             report.messages_uncertain += u32::from(message.uncertain);
         }
-        let Mounting { log, mut index } = mount;
+        let Mounting { log, mut index, superseded } = mount;
         index.capacity = index.geometry.capacity(log.usable_blocks());
         index.raise_next_id(log.owner_floor());
-        let inner = Inner { log, cleaning: None, doubt: Doubt::default(), moved: 0, stuck: Vec::new() };
+        let inner = Inner {
+            log,
+            cleaning: None,
+            doubt: Doubt { unwanted: superseded, ..Doubt::default() },
+            copied: Copied::default(),
+            scrub: Walk::default(),
+            stuck: Vec::new(),
+        };
         Ok((Self { inner: Mutex::new(inner), index: RefCell::new(index) }, report))
     }
 }
@@ -67,6 +78,8 @@ impl<F: NorFlash> Spool<F> {
 struct Mounting<F> {
     log: Log<F>,
     index: Index,
+    /// Commit records of which there is a later copy.
+    superseded: Vec<Unwanted>,
 }
 
 impl<F: NorFlash> Mounting<F> {
@@ -78,7 +91,9 @@ impl<F: NorFlash> Mounting<F> {
                 report.records += 1;
                 self.index.raise_next_id(entry.record.owner);
                 if entry.record.kind == COMMIT && entry.record.anchor && !entry.killed {
-                    self.found_commit(&entry, report).await?;
+                    self.found_commit(&entry, report);
+                } else if let Some(ended) = Ended::of(&entry) {
+                    self.found_end(ended, report);
                 }
             }
             report.slots_damaged += scan.damaged();
@@ -87,22 +102,47 @@ impl<F: NorFlash> Mounting<F> {
         Ok(())
     }
 
-    async fn found_commit(&mut self, entry: &Entry, report: &mut MountReport) -> Result<(), LogError> {
+    fn found_commit(&mut self, entry: &Entry, report: &mut MountReport) {
         let id = QueueId(entry.record.owner);
         if let Some(place) = self.index.find(id) {
             // Cleaning copied the record, and the power failed before it killed the older one.
             let older = self.index.messages[place].anchor;
             self.index.set_anchor(place, entry);
-            match self.log.kill(older, MOVED).await {
-                Ok(()) | Err(LogError::Program) => {}
-                Err(error) => return Err(error),
-            }
-            return Ok(());
+            self.superseded.push(Unwanted { owner: id.0, at: older });
+            return;
         }
         match self.index.insert(Message::new(id, Status::Stored(MessageState::Queued))) {
             Some(place) => self.index.set_anchor(place, entry),
             None => report.beyond_index += 1,
         }
+    }
+
+    /// An end record is later in the log than the commit record that it ends, and that one may have a later copy.
+    fn found_end(&mut self, ended: Ended, report: &mut MountReport) {
+        if self.log.sequence(ended.block) != Some(ended.sequence) {
+            return;
+        }
+        self.superseded.retain(|old| (old.owner, old.at.block()) != (ended.owner, ended.block));
+        if let Some(place) = self.index.find(QueueId(ended.owner))
+            && self.index.messages[place].anchor.block() == ended.block
+        {
+            self.index.remove(place);
+        }
+        report.beyond_index += u32::from(!self.index.add_ended(ended));
+    }
+
+    /// Ends the older of two commit records: cleaning copied it, and the power failed before it was killed. What does not
+    /// take the mark gets an end record before anything else happens.
+    async fn end_superseded(&mut self) -> Result<(), LogError> {
+        let mut left = Vec::new();
+        for old in core::mem::take(&mut self.superseded) {
+            match self.log.kill(old.at, MOVED).await {
+                Ok(()) => {}
+                Err(LogError::Program) => left.push(old),
+                Err(error) => return Err(error),
+            }
+        }
+        self.superseded = left;
         Ok(())
     }
 

@@ -366,7 +366,7 @@ impl<F: NorFlash> Spool<F> {
                 erases_min: wear.min,
                 erases_max: wear.max,
                 erases_total: wear.total,
-                moved: inner.moved,
+                moved: inner.copied.total(),
                 programmed: log.programmed(),
                 ..Usage::default()
             };

@@ -21,6 +21,7 @@ pub(crate) const CONTENT: u8 = 2;
 pub(crate) const RECIPIENTS: u8 = 3;
 pub(crate) const STATE: u8 = 4;
 pub(crate) const RECIPE: u8 = 5;
+pub(crate) const ENDED: u8 = 6;
 
 /// Octets of the fixed part of a commit record.
 pub(crate) const PREFIX_BYTES: usize = 72;

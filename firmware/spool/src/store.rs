@@ -351,7 +351,7 @@ impl<F: NorFlash> Spool<F> {
             let record = Record { kind: RECIPE, anchor: false, owner: id.0, part: 0, version };
             match self.write_record(&mut inner, record, &[recipe]).await {
                 Ok(entry) => {
-                    inner.doubt = Doubt::default();
+                    inner.doubt.written = None;
                     let entered = self.index.borrow_mut().put_other(place, &entry);
                     return if entered { Ok(()) } else { Err(SpoolError::Full(SpoolFull::Now)) };
                 }
@@ -500,7 +500,7 @@ impl<F: NorFlash> Spool<F> {
             let record = Record { kind: STATE, anchor: false, owner: id.0, part: page, version };
             match self.write_record(&mut inner, record, &[&state.encode()]).await {
                 Ok(entry) => {
-                    inner.doubt = Doubt::default();
+                    inner.doubt.written = None;
                     let mut index = self.index.borrow_mut();
                     let entered = index.put_other(place, &entry);
                     let message = &mut index.messages[place];
@@ -533,8 +533,12 @@ impl<F: NorFlash> Spool<F> {
             Removal::Bounced => 2,
             Removal::Operator => OPERATOR,
         };
+        if inner.doubt.unwanted.iter().any(|other| other.owner == id.0) {
+            // An older copy may live and could not be ended: it would come back.
+            return Err(SpoolError::Flash);
+        }
         inner.doubt.ending = Some(id);
-        inner.log.kill(anchor, how).await.map_err(flash_error)?;
+        self.end_anchor(&mut inner, id.0, anchor, how).await.map_err(flash_error)?;
         inner.doubt.ending = None;
         self.index.borrow_mut().remove(place);
         Ok(())
@@ -558,8 +562,10 @@ impl<F: NorFlash> Spool<F> {
                     index.forget_records(usize::from(place));
                 }
             }
+            index.drop_ended(|_, _| false);
             dead
         };
+        inner.doubt = Doubt::default();
         inner.cleaning = None;
         let dead = |block: u16| dead.get(usize::from(block)).copied().unwrap_or(false);
         inner.log.clear(dead).await.map_err(flash_error)
