@@ -20,6 +20,8 @@ pub const COPY_BYTES: usize = 1_024;
 pub const ERASE_CHECK_BYTES: usize = 32 * 1_024;
 /// Notices about failing blocks that a log keeps until its owner asks.
 pub const NOTICES_COUNT_MAX: usize = 8;
+/// Erases that a block of NOR flash stands, as its makers promise; what the estimated lifetime is reckoned with.
+pub const BLOCK_ENDURANCE_ERASES: u32 = 100_000;
 /// Attempts to place one record before the flash is declared broken; each failure closes a block.
 pub const PLACE_ATTEMPTS_MAX: usize = 4;
 /// Keys of a key-value store.

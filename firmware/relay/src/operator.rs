@@ -2,6 +2,7 @@
 //!
 //! Commands that only look can be stopped with Ctrl-C. The others run to their end, so that nothing is half done.
 
+mod flash;
 mod identities;
 mod look;
 mod queue;
@@ -174,7 +175,7 @@ async fn execute<P: Platform, W: Write>(
             Topic::Network => look::network(appliance, screen).await,
             Topic::Memory => look::memory(appliance, screen).await,
             Topic::Counters => look::counters(appliance, screen).await,
-            Topic::Flash => look::flash(appliance, screen).await,
+            Topic::Flash => flash::show(appliance, screen).await,
             Topic::Time => look::time(appliance, screen).await,
             Topic::Version => look::version(appliance, screen).await,
         },

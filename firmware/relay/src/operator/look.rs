@@ -114,39 +114,6 @@ pub(super) async fn counters<P: Platform, W: Write>(
     Outcome::Done
 }
 
-pub(super) async fn flash<P: Platform, W: Write>(
-    appliance: &Appliance<'_, P>,
-    screen: &mut Screen<W>,
-) -> Outcome {
-    let usage = appliance.spool.usage();
-    screen.field("messages", format_args!("{}, {} arriving", usage.messages, usage.incoming)).await;
-    screen
-        .field(
-            "room",
-            format_args!("{} of {} octets used, {} promised", usage.used, usage.capacity, usage.reserved),
-        )
-        .await;
-    screen.field("to be cleaned", format_args!("{} octets", usage.dead)).await;
-    screen
-        .field(
-            "blocks",
-            format_args!("{}, {} free, {} retired", usage.blocks, usage.blocks_free, usage.blocks_retired),
-        )
-        .await;
-    screen
-        .field(
-            "erases",
-            format_args!(
-                "{} in all, {} to {} of one block",
-                usage.erases_total, usage.erases_min, usage.erases_max
-            ),
-        )
-        .await;
-    screen.field("programmed", format_args!("{} octets since the start", usage.programmed)).await;
-    screen.field("moved by cleaning", format_args!("{} octets since the start", usage.moved)).await;
-    Outcome::Done
-}
-
 pub(super) async fn log_tail<P: Platform, W: Write>(
     appliance: &Appliance<'_, P>,
     lines: u32,

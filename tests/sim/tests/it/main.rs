@@ -9,6 +9,7 @@ mod delivery;
 mod intake;
 mod malformed_sessions;
 mod next_hop;
+mod operator;
 mod power;
 mod signing;
 mod sizes;
