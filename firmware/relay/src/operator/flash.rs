@@ -7,20 +7,31 @@ use alloc::string::String;
 use console::{Outcome, Screen};
 use embedded_io_async::Write;
 use limits::flash::{BLOCK_BYTES, BLOCK_ENDURANCE_ERASES};
+use platform::Timer;
 use spool::Health;
 
 /// Characters of the longest bar.
 const BAR_CHARS: u32 = 30;
 /// Seconds of operation before a rate means anything.
 const RATE_AFTER_S: u64 = 3_600;
+/// Looks at figures that nobody has made yet, and milliseconds between them.
+const LOOKS_MAX: u32 = 50;
+const AGAIN_MS: u64 = 10;
 const DAY_S: u64 = 86_400;
 
 pub(super) async fn show<P: Platform, W: Write>(
     appliance: &Appliance<'_, P>,
     screen: &mut Screen<W>,
 ) -> Outcome {
-    let usage = appliance.spool.usage();
-    let health = appliance.spool.health();
+    let (mut usage, mut health) = (appliance.spool.usage(), appliance.spool.health());
+    for _ in 0..LOOKS_MAX {
+        if health.blocks > 0 {
+            break;
+        }
+        // Nobody asked before, and somebody has the flash: in a moment he has not.
+        appliance.timer.sleep_until(appliance.now().plus_ms(AGAIN_MS)).await;
+        (usage, health) = (appliance.spool.usage(), appliance.spool.health());
+    }
     screen.field("messages", format_args!("{}, {} arriving", usage.messages, usage.incoming)).await;
     screen
         .field(
@@ -33,9 +44,9 @@ pub(super) async fn show<P: Platform, W: Write>(
         .field(
             "blocks",
             format_args!(
-                "{} of {}, {} free, {} of them erased; {} failing, {} retired",
+                "{} of {}K, {} free ({} erased), {} failing, {} retired",
                 health.blocks,
-                Octets(BLOCK_BYTES as u64),
+                BLOCK_BYTES / 1_024,
                 health.free,
                 health.erased,
                 health.failing,
@@ -92,7 +103,7 @@ pub(super) async fn show<P: Platform, W: Write>(
         .field(
             "check of all mail",
             format_args!(
-                "{} passes done, {}.{} % of the next; found {} damaged, {} misread, {} blocks refreshed",
+                "passes: {} and {}.{} %; damaged: {}, misread: {}, refreshed: {}",
                 scrub.passes,
                 scrub.done_permille / 10,
                 scrub.done_permille % 10,
@@ -141,7 +152,7 @@ fn outlook(health: &Health, running_s: u64) -> [String; 2] {
     let erases = health.erases.max(programmed.div_ceil(BLOCK_BYTES as u64));
     let left = health.erases_left(BLOCK_ENDURANCE_ERASES);
     let days = (u128::from(left) * u128::from(running_s)).checked_div(u128::from(erases) * u128::from(DAY_S));
-    let at = format!("at this rate, for {BLOCK_ENDURANCE_ERASES} erases of each block");
+    let at = format!("at this rate ({BLOCK_ENDURANCE_ERASES} erases a block)");
     let lifetime = match days {
         _ if left == 0 => "used up: replace the flash".into(),
         None => format!("more than 1000 years {at}"),
@@ -156,6 +167,7 @@ fn outlook(health: &Health, running_s: u64) -> [String; 2] {
 mod tests {
     use super::outlook;
     use alloc::string::String;
+    use platform::Timer;
     use spool::Health;
 
     fn lifetime(health: &Health, seconds: u64) -> String {

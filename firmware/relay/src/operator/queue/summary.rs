@@ -99,7 +99,7 @@ pub(in crate::operator) async fn summary<P: Platform, W: Write>(
     // The most mail first.
     let mut rows: Vec<_> = rows.into_iter().collect();
     rows.sort_by(|(a, of_a), (b, of_b)| of_b.all.cmp(&of_a.all).then_with(|| a.cmp(b)));
-    screen.line("Messages by destination and age in minutes: 5 are those younger than 5, and so on.").await;
+    screen.line("Messages by destination and age: below 5 those younger than 5 minutes.").await;
     screen.heading(&TABLE).await;
     row("TOTAL", &total, screen).await;
     let places = view::places(appliance);
@@ -132,9 +132,10 @@ fn trouble<P: Platform>(appliance: &Appliance<'_, P>, place: &Place) -> Option<S
                 Some(wait) => format!(", next probe in {wait}"),
                 None => String::new(),
             };
-            // A reason that begins with the name says it once.
-            let reason = place.reason.strip_prefix(place.name.as_str()).unwrap_or(&place.reason);
-            Some(format!("failing{probe}: {}", reason.trim_start_matches([':', ' '])))
+            // A reason that begins with the name and its port says it once.
+            let reason = place.reason.as_str();
+            let rest = reason.strip_prefix(place.name.as_str()).and_then(|rest| rest.split_once(": "));
+            Some(format!("failing{probe}: {}", rest.map_or(reason, |(_, rest)| rest)))
         }
     }
 }
