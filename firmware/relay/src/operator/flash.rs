@@ -78,11 +78,10 @@ pub(super) async fn show<P: Platform, W: Write>(
         .await;
     screen
         .field(
-            "of that",
+            "moved by cleaning",
             format_args!(
-                "{} for mail, {} cleaning, {} levelling, {} refreshing",
-                Octets(health.programmed_intake),
-                Octets(health.programmed_cleaning),
+                "{} octets; levelling {}, refreshing {}",
+                health.programmed_cleaning,
                 Octets(health.programmed_levelling),
                 Octets(health.programmed_refreshing)
             ),
