@@ -166,7 +166,6 @@ fn outlook(health: &Health, running_s: u64) -> [String; 2] {
 mod tests {
     use super::outlook;
     use alloc::string::String;
-    use platform::Timer;
     use spool::Health;
 
     fn lifetime(health: &Health, seconds: u64) -> String {
