@@ -17,7 +17,7 @@ const MINUTES: [u64; 9] = [5, 10, 20, 40, 80, 160, 320, 640, 1_280];
 const AGES: usize = MINUTES.len() + 1;
 
 const TABLE: Table<12> = Table::new([
-    Column::left("DESTINATION", 24),
+    Column::left("DESTINATION", 23),
     Column::right("T", 4),
     Column::right("5", 4),
     Column::right("10", 4),
@@ -28,7 +28,7 @@ const TABLE: Table<12> = Table::new([
     Column::right("320", 4),
     Column::right("640", 4),
     Column::right("1280", 4),
-    Column::right("+", 4),
+    Column::right("1280+", 5),
 ]);
 
 const TROUBLE: Table<2> = Table::new([Column::left("", 2), Column::left("", 76)]);
