@@ -1,10 +1,12 @@
 //! The one value that all tasks share, and how it comes up.
 
-use crate::Machine;
 use crate::counters::Counters;
 use crate::key_records::KeyRecords;
 use crate::report::{self, Reports};
-use crate::schedule::{Next, Schedule, Step};
+use crate::route::Names;
+use crate::schedule::{DestinationLimits, NewMessage, Schedule};
+use crate::time::OperatingTime;
+use crate::{Machine, attend};
 use core::cell::{Cell, Ref, RefCell};
 use core::fmt;
 use envelope::QueueId;
@@ -18,7 +20,7 @@ use platform::Mutex;
 use platform::nor_flash::NorFlash;
 use platform::{Entropy, Instant, Power, Resolver, Timer, TpmTransport, WallClock};
 use settings::{Clock, Loaded, Routes, Settings};
-use spool::{Brief, MessageState, Spool, SpoolError};
+use spool::{MessageState, Spool, SpoolError};
 
 /// The machine that an appliance runs on, as a bundle of types.
 pub trait Platform {
@@ -107,6 +109,9 @@ pub struct Appliance<'f, P: Platform> {
     pub(crate) stopping: Cell<bool>,
     pub(crate) schedule: Schedule,
     pub(crate) reports: Reports,
+    pub(crate) operating_time: OperatingTime,
+    /// Names of the next hops in the settings.
+    pub(crate) names: RefCell<Names>,
     pub(crate) counters: Counters,
     pub(crate) flash: &'f SharedFlash<P::Flash>,
 }
@@ -165,6 +170,17 @@ impl<'f, P: Platform> Appliance<'f, P> {
             log.record(stamp(), &Event::Error { area: "spool".into(), what });
         }
 
+        let stored_s = match store.operating_time().await {
+            Ok(stored_s) => stored_s,
+            Err(error) => {
+                let what = alloc::format!("operating time: {error}");
+                log.record(stamp(), &Event::Error { area: "settings".into(), what: what.as_str().into() });
+                0
+            }
+        };
+        let operating_time = OperatingTime::new(stored_s, report.moment, timer.now());
+        let names = RefCell::new(Names::new(&settings));
+
         let begun = timer.now();
         let unusable = FlashUnusable { store: Store::Identities };
         let records = KeyRecords::open(Partition::new(flash, KEYSTORE_BLOCKS)).await.map_err(|_| unusable)?;
@@ -204,6 +220,8 @@ impl<'f, P: Platform> Appliance<'f, P> {
             stopping: Cell::new(false),
             schedule: Schedule::default(),
             reports: Reports::new(alloc::vec::Vec::new()),
+            operating_time,
+            names,
             counters: Counters::default(),
             flash,
         };
@@ -214,7 +232,8 @@ impl<'f, P: Platform> Appliance<'f, P> {
         if let Some(unix) = this.unix_seconds() {
             this.record(&Event::ClockSet { unix, source: "rtc".into() });
         }
-        this.schedule.set_destination(this.settings().next_hop.is_some());
+        let limits = DestinationLimits::from(&*this.settings());
+        this.schedule.set_limits(limits, this.now());
         report::recover(&this).await;
         this.schedule_everything();
         Ok(this)
@@ -234,7 +253,7 @@ impl<'f, P: Platform> Appliance<'f, P> {
     /// Tells that the network is up with this address, and lets mail that waited for it go.
     pub fn network_is_up(&self, address: events::IpNetwork, gateway: Option<core::net::IpAddr>) {
         self.record(&Event::NetworkUp { address, gateway });
-        self.schedule.network_is_up();
+        self.schedule.network_is_up(self.now());
     }
 
     /// Records an event with the present time.
@@ -296,20 +315,52 @@ impl<'f, P: Platform> Appliance<'f, P> {
         u32::from_le_bytes(octets)
     }
 
-    /// What is to be done next with a message, from what the spool knows.
-    pub(crate) fn next_step(&self, brief: &Brief) -> Next {
-        match brief.state {
-            MessageState::Held | MessageState::Damaged => Next::Nothing,
-            MessageState::Queued => Next::Now(if brief.has_recipe { Step::Deliver } else { Step::Decide }),
+    /// Seconds that this appliance has been running with its queue, over all starts: what ages are counted in.
+    #[must_use]
+    pub fn operating_seconds(&self) -> u64 {
+        self.operating_time.at(self.now())
+    }
+
+    /// The moment of the monotonic clock that a moment in operating seconds means.
+    pub(crate) fn instant_of(&self, moment_s: u64) -> Instant {
+        self.operating_time.moment(moment_s)
+    }
+
+    /// Stores the operating time if it has gone on: before the machine goes down, and now and then.
+    pub(crate) async fn keep_time(&self) {
+        let now_s = self.operating_seconds();
+        if now_s == self.operating_time.saved() {
+            return;
+        }
+        match self.settings_store.lock().await.set_operating_time(now_s).await {
+            Ok(()) => self.operating_time.note_saved(now_s),
+            Err(error) => self.record_error("settings", format_args!("operating time: {error}")),
         }
     }
 
+    /// Puts a message of the queue that nothing is planned for onto the schedule: after the start, when it was released,
+    /// or when it has just been committed by somebody else than intake.
+    pub(crate) fn schedule_again(&self, id: QueueId) {
+        let Some(brief) = self.spool.brief(id) else { return self.schedule.forget(id, self.now()) };
+        if brief.state != MessageState::Queued {
+            return self.schedule.add_off(id, brief.size);
+        }
+        let new = NewMessage {
+            priority: attend::priority(brief.class, false, brief.recipients, false),
+            size: brief.size,
+            client: None,
+            decided: brief.has_recipe,
+            to: &[],
+            age_at: attend::age_at(self, &brief),
+        };
+        self.schedule.add(id, new, self.now());
+    }
+
     fn schedule_everything(&self) {
-        self.spool.for_each(|brief| {
-            if !report::is_unfinished(self, brief.id) {
-                self.schedule.add(brief.id, self.next_step(brief));
-            }
-        });
+        let mut ids = alloc::vec::Vec::new();
+        self.spool.for_each(|brief| ids.push(brief.id));
+        ids.retain(|id| !report::is_unfinished(self, *id));
+        ids.into_iter().for_each(|id| self.schedule_again(id));
     }
 
     /// Holds a message and says so. It is off the schedule afterwards, even if the flash fails.

@@ -10,7 +10,7 @@
 
 use crate::appliance::fitting;
 use crate::counters::count;
-use crate::schedule::{Next, Step};
+use crate::schedule::Decided;
 use crate::{Appliance, Platform};
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -34,11 +34,15 @@ pub async fn worker<P: Platform>(appliance: &Appliance<'_, P>) -> ! {
     loop {
         let id = appliance.schedule.next_undecided().await;
         let next = match Box::pin(decide(appliance, id, &mut buffer)).await {
-            Ok(next) => next,
-            Err(Trouble::Spool(SpoolError::NoSuchMessage)) => Next::Nothing,
+            Ok(()) => Decided::Deliver,
+            Err(Trouble::Spool(SpoolError::NoSuchMessage)) => Decided::Gone,
             Err(Trouble::Spool(SpoolError::Damaged)) => {
                 appliance.hold(id, "cannot be read: a stored record is damaged").await;
-                Next::Nothing
+                Decided::Off
+            }
+            // A recipe of more certificates than room was kept for: the queue is full, and gets emptier.
+            Err(Trouble::Spool(SpoolError::Full(_))) => {
+                later(appliance, id, "no room in the queue for its recipe")
             }
             Err(Trouble::Spool(error)) => {
                 appliance.spool_failed(id, error);
@@ -48,10 +52,10 @@ pub async fn worker<P: Platform>(appliance: &Appliance<'_, P>) -> ! {
             Err(Trouble::Hold(reason)) => {
                 appliance.record(&Event::Decided { id, decision: Told::Hold, reason: (&*reason).into() });
                 appliance.hold(id, &reason).await;
-                Next::Nothing
+                Decided::Off
             }
         };
-        appliance.schedule.done(id, next);
+        appliance.schedule.decided(id, next, appliance.now());
     }
 }
 
@@ -71,7 +75,7 @@ impl From<SpoolError> for Trouble {
 }
 
 /// Puts the decision off. In RAM only: after a start everything is decided anew anyway.
-fn later<P: Platform>(appliance: &Appliance<'_, P>, id: QueueId, reason: &str) -> Next {
+fn later<P: Platform>(appliance: &Appliance<'_, P>, id: QueueId, reason: &str) -> Decided {
     count(&appliance.counters.undecided, 1);
     // Said once for each reason: while a TPM is away this happens every few seconds to every message.
     if appliance.schedule.explain(id, fitting(reason)) {
@@ -85,14 +89,14 @@ fn later<P: Platform>(appliance: &Appliance<'_, P>, id: QueueId, reason: &str) -
             retry_s: DECIDE_AGAIN_S,
         });
     }
-    Next::At(appliance.now().plus_s(DECIDE_AGAIN_S.into()), Step::Decide)
+    Decided::Later(appliance.now().plus_s(DECIDE_AGAIN_S.into()))
 }
 
 async fn decide<P: Platform>(
     appliance: &Appliance<'_, P>,
     id: QueueId,
     buffer: &mut [u8],
-) -> Result<Next, Trouble> {
+) -> Result<(), Trouble> {
     let arrival = appliance.spool.arrival(id).await?;
     if arrival.class == spool::Class::Report {
         return pass_report(appliance, id).await;
@@ -141,18 +145,18 @@ async fn decide<P: Platform>(
     };
     appliance.spool.set_recipe(id, &recipe.to_bytes()).await?;
     appliance.record(&Event::Decided { id, decision: told, reason: (&*reason).into() });
-    Ok(Next::Now(Step::Deliver))
+    Ok(())
 }
 
 /// A report of ours leaves as it was made.
-async fn pass_report<P: Platform>(appliance: &Appliance<'_, P>, id: QueueId) -> Result<Next, Trouble> {
+async fn pass_report<P: Platform>(appliance: &Appliance<'_, P>, id: QueueId) -> Result<(), Trouble> {
     let Decision { reason, .. } = policy::decide_report::<IdentityId>();
     let recipe =
         Recipe::pass(b"").map_err(|_| Trouble::Hold("a recipe without content is refused".into()))?;
     appliance.spool.set_recipe(id, &recipe.to_bytes()).await?;
     count(&appliance.counters.passed, 1);
     appliance.record(&Event::Decided { id, decision: Told::Pass, reason: reason.text().into() });
-    Ok(Next::Now(Step::Deliver))
+    Ok(())
 }
 
 /// What the scanner found when the message came, or finds now if that cannot be read any more.

@@ -1,14 +1,25 @@
-//! Mail out: workers that take messages from the schedule and give them to the next hop.
+//! Mail out: workers that take errands from the schedule and give them to their next hops.
 //!
-//! A worker opens a connection for one message and goes on with others over the same connection while there are any.
-//! What the peer said is on flash before anything else happens, so that a message is sent twice only if the power
-//! fails, or the connection breaks, between the peer's answer and our record.
+//! A worker opens a connection for one errand and goes on with others to the same destination over the same connection
+//! while there are any. What the peer said is on flash before anything else happens, so that a message is sent twice only
+//! if the power fails, or the connection breaks, between the peer's answer and our record.
+//!
+//! # Whose fault it is
+//! | what happens | what follows |
+//! |---|---|
+//! | no connection, no greeting, a greeting or hello that is refused | the destination waits, with growing pauses; nothing is written |
+//! | 421 or a lost connection before a transaction of a used connection | another connection, at once |
+//! | 421 within a transaction, before the content was answered | fewer connections, or the destination waits; the errand stands back so that another is tried first; nothing is written |
+//! | a connection lost within a transaction | these recipients wait, with growing pauses |
+//! | 4yz or 5yz to a recipient or the message | these recipients wait, or have failed |
+//! | 452 4.5.3 to a recipient | a further transaction at once |
 
 mod connection;
+mod outcome;
 mod transaction;
 
 use crate::counters::count;
-use crate::schedule::{Hop, Job, Next, Step};
+use crate::schedule::{After, DestinationId, Errand, Look};
 use crate::time::within;
 use crate::{Appliance, Platform};
 use alloc::boxed::Box;
@@ -16,11 +27,11 @@ use alloc::format;
 use alloc::string::String;
 use connection::{Buffers, Connection, Greeted};
 use core::net::{IpAddr, SocketAddr};
-use envelope::QueueId;
 use events::Event;
 use heapless::Vec;
 use limits::relay::{
-    ADDRESSES_COUNT_MAX, CONNECT_TIMEOUT_S, CONNECTION_LINGER_MS, MESSAGES_PER_CONNECTION_MAX,
+    ADDRESSES_COUNT_MAX, CONNECT_TIMEOUT_S, CONNECTION_LINGER_MS, CROWDED_CONNECT_S, FIRST_LOOK_CONNECT_S,
+    FIRST_LOOK_GREETING_S, MESSAGES_PER_CONNECTION_MAX,
 };
 use platform::{ConnectError, Connector, ResolveError, Resolver, Stream, Timer};
 use settings::{NextHop, NextHopHost};
@@ -31,54 +42,61 @@ use transaction::Verdict;
 pub async fn worker<P: Platform, C: Connector>(appliance: &Appliance<'_, P>, connector: &mut C) -> ! {
     let mut buffers = Buffers::new();
     loop {
-        let job = appliance.schedule.next_job(|| appliance.now()).await;
-        // The setting may have gone since the job was given out.
-        let next_hop = appliance.settings().next_hop.clone();
+        let (errand, look) = appliance.schedule.next_errand(|| appliance.now()).await;
+        let next_hop = appliance.schedule.next_hop(errand.destination).map(Box::new);
         let failed = match next_hop {
             Some(next_hop) => {
-                connect_and_deliver(appliance, connector, &next_hop, job, &mut buffers).await.err()
+                let meeting =
+                    connect_and_deliver(appliance, connector, &next_hop, errand, look, &mut buffers);
+                meeting.await.err()
             }
             None => Some(String::from("no next hop is set")),
         };
         if let Some(reason) = failed {
-            unreachable(appliance, job, &reason).await;
+            unreachable(appliance, errand, &reason);
         }
     }
 }
 
-/// The next hop was not reached: the message goes back to the others, and nothing is written to flash, unless the
-/// message is too old.
-async fn unreachable<P: Platform>(appliance: &Appliance<'_, P>, Job { id, hop, .. }: Job, reason: &str) {
+/// The destination was not reached: the errand goes back to the others, and nothing is written to flash.
+fn unreachable<P: Platform>(appliance: &Appliance<'_, P>, errand: Errand, reason: &str) {
     count(&appliance.counters.connections_failed, 1);
-    let pause = appliance.schedule.unreachable(hop, reason, appliance.now(), appliance.random_u32());
+    let (now, random) = (appliance.now(), appliance.random_u32());
+    let pause = appliance.schedule.unreachable(errand.destination, reason, now, random);
     if let Some(retry_s) = pause {
-        let (to, peer, code, status) = ("".into(), None, 0, None);
+        let (id, to, peer, code, status) = (errand.id, "".into(), None, 0, None);
         appliance.record(&Event::Deferred { id, to, peer, code, status, reply: reason.into(), retry_s });
     }
-    let next = if transaction::is_expired(appliance, id) {
-        Box::pin(transaction::expire(appliance, id, reason)).await
-    } else {
-        Next::Now(Step::Deliver)
-    };
-    appliance.schedule.done(id, next);
+    appliance.schedule.done(errand, After::Again, false, now);
 }
 
-/// Tries the addresses of the next hop in order, and delivers over the first that serves us: the message of `job`, then
-/// whatever else is due.
+/// How long to wait for a connection and for its greeting, where that is not the usual time.
+const fn patience(look: Look) -> (u64, Option<u64>) {
+    match look {
+        Look::Known | Look::Probe { crowded: false } => (CONNECT_TIMEOUT_S, None),
+        Look::First => (FIRST_LOOK_CONNECT_S, Some(FIRST_LOOK_GREETING_S)),
+        Look::Probe { crowded: true } => (CROWDED_CONNECT_S, None),
+    }
+}
+
+/// Tries the addresses of the next hop in order, and delivers over the first that serves us: the errand, then whatever
+/// else is due there.
 ///
 /// # Errors
-/// Why the last address did not serve us; the message is still in hands.
+/// Why the last address did not serve us; the errand is still in hands.
 async fn connect_and_deliver<P: Platform, C: Connector>(
     appliance: &Appliance<'_, P>,
     connector: &mut C,
     next_hop: &NextHop,
-    Job { id, hop, .. }: Job,
+    errand: Errand,
+    look: Look,
     buffers: &mut Buffers,
 ) -> Result<(), String> {
     let mut reason = String::from("the next hop has no address");
+    let (connect_s, greeting_s) = patience(look);
     for address in addresses(appliance, next_hop).await? {
         let remote = SocketAddr::new(address, next_hop.port);
-        let stream = match within(&appliance.timer, CONNECT_TIMEOUT_S, connector.connect(remote)).await {
+        let stream = match within(&appliance.timer, connect_s, connector.connect(remote)).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => {
                 reason = format!("{remote}: {}", connect_text(error));
@@ -90,15 +108,22 @@ async fn connect_and_deliver<P: Platform, C: Connector>(
             }
         };
         let mut connection = Box::new(Connection::new(appliance, stream, remote, buffers));
-        match connection.greet().await {
+        let greeted = match greeting_s {
+            None => connection.greet().await,
+            Some(seconds) => match within(&appliance.timer, seconds, connection.greet()).await {
+                Ok(greeted) => greeted,
+                Err(_) => Greeted::Closed("no greeting in time".into()),
+            },
+        };
+        match greeted {
             Greeted::Ready => {
-                if !appliance.schedule.reached(hop) {
+                if !appliance.schedule.reached(errand.destination, appliance.now()) {
                     connection.abort();
                     return Err("the next hop was changed".into());
                 }
                 count(&appliance.counters.connections, 1);
-                let _counted = Reached(appliance);
-                deliver_many(appliance, &mut connection, hop, id).await;
+                let _counted = Reached(appliance, errand.destination);
+                deliver_many(appliance, &mut connection, errand).await;
                 return Ok(());
             }
             Greeted::Closed(why) => {
@@ -111,37 +136,38 @@ async fn connect_and_deliver<P: Platform, C: Connector>(
 }
 
 /// Gives the connection's place back, also when the worker is dropped.
-struct Reached<'a, 'f, P: Platform>(&'a Appliance<'f, P>);
+struct Reached<'a, 'f, P: Platform>(&'a Appliance<'f, P>, DestinationId);
 
 impl<P: Platform> Drop for Reached<'_, '_, P> {
     fn drop(&mut self) {
-        self.0.schedule.closed();
+        self.0.schedule.closed(self.1, self.0.now());
     }
 }
 
 async fn deliver_many<P: Platform, S: Stream>(
     appliance: &Appliance<'_, P>,
     connection: &mut Connection<'_, '_, P, S>,
-    hop: Hop,
-    first: QueueId,
+    first: Errand,
 ) {
-    let mut id = first;
+    let mut errand = first;
     let mut sent = 0u32;
     loop {
         // In a box for each message: idle workers are small.
-        let delivering = Box::pin(transaction::deliver(appliance, connection, id, sent > 0));
-        let Verdict { next, reusable } = delivering.await;
-        appliance.schedule.done(id, next);
+        let delivering = Box::pin(transaction::deliver(appliance, connection, errand, sent > 0));
+        let Verdict { after, news, reusable } = delivering.await;
+        // Before the peer has answered RSET: whoever waits for the message need not wait for the peer.
+        appliance.schedule.done(errand, after, news, appliance.now());
         sent = sent.saturating_add(1);
-        if !reusable {
+        if !reusable || !connection.is_ready_again().await {
             return connection.abort();
         }
         if sent >= MESSAGES_PER_CONNECTION_MAX {
             break;
         }
         let linger = appliance.timer.sleep_until(appliance.now().plus_ms(CONNECTION_LINGER_MS));
-        match embassy_futures::select::select(appliance.schedule.next_job_connected(hop), linger).await {
-            embassy_futures::select::Either::First(Some(next)) => id = next,
+        let next = appliance.schedule.next_errand_connected(errand.destination, sent, || appliance.now());
+        match embassy_futures::select::select(next, linger).await {
+            embassy_futures::select::Either::First(Some(next)) => errand = next,
             _ => break,
         }
     }

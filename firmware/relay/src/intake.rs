@@ -14,8 +14,9 @@
 //! read back.
 
 use crate::counters::{count, count_most};
+use crate::schedule::{DestinationId, NewMessage};
 use crate::time::within;
-use crate::{Appliance, Platform};
+use crate::{Appliance, Platform, attend};
 use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -26,7 +27,7 @@ use envelope::{
 };
 use events::{Event, Stage};
 use flash_log::Partition;
-use limits::relay::{RECEIVED_COUNT_MAX, SESSION_READ_BYTES, SESSIONS_IN_COUNT_MAX};
+use limits::relay::{ERRANDS_PER_MESSAGE_MAX, RECEIVED_COUNT_MAX, SESSION_READ_BYTES, SESSIONS_IN_COUNT_MAX};
 use platform::Stream;
 use smime::Scanner;
 use smtp::Reply;
@@ -325,6 +326,7 @@ impl<P: Platform> Session<'_, '_, P> {
             },
             time: self.appliance.unix_seconds(),
             facts: &facts,
+            moment: self.appliance.operating_seconds(),
             ..Arrival::default()
         };
         let extras: Vec<Vec<u8>> = self.recipients.iter().map(|(_, dsn)| dsn.to_bytes()).collect();
@@ -360,7 +362,31 @@ impl<P: Platform> Session<'_, '_, P> {
             size,
             recipients: u16::try_from(self.recipients.len()).unwrap_or(u16::MAX),
         });
-        appliance.schedule.add(id, crate::schedule::Next::Now(crate::schedule::Step::Decide));
+        self.schedule(id, size);
+    }
+
+    /// Puts the message onto the schedule, with its ways: nobody needs to read the recipients again for that.
+    fn schedule(&self, id: QueueId, size: u32) {
+        let appliance = self.appliance;
+        let null_sender = self.sender == ReversePath::Null;
+        let mut to: heapless::Vec<DestinationId, ERRANDS_PER_MESSAGE_MAX> = heapless::Vec::new();
+        let mut more = false;
+        for (recipient, _) in &self.recipients {
+            let id =
+                appliance.way(null_sender, recipient.as_str(), |way| appliance.schedule.destination(way));
+            more |= !to.contains(&id) && to.push(id).is_err();
+        }
+        let recipients = u16::try_from(self.recipients.len()).unwrap_or(u16::MAX);
+        let new = NewMessage {
+            priority: attend::priority(Class::Mail, null_sender, recipients, false),
+            size,
+            client: Some(self.peer),
+            decided: false,
+            // So many are routed by the attendant, which knows which can wait.
+            to: if more { &[] } else { &to },
+            age_at: appliance.spool.brief(id).and_then(|brief| attend::age_at(appliance, &brief)),
+        };
+        appliance.schedule.add(id, new, appliance.now());
     }
 
     /// Gives up the content that is arriving; the peer hears `reply` at its end.

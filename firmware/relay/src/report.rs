@@ -27,14 +27,11 @@
 //! Reports may take the room that the spool keeps for them. If even that is full the message stays as it is and the caller
 //! asks again later. One report is made at a time.
 
-#![allow(dead_code)] // called by what empties the queue, which is being rebuilt
-
 mod link;
 
 pub(crate) use link::{Kind, RecipientSet, ReportLink};
 
 use crate::appliance::fitting;
-use crate::schedule::{Next, Step};
 use crate::{Appliance, Platform};
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -76,18 +73,10 @@ pub(crate) enum Settled {
     Later,
 }
 
-/// The state of a recipient whom the peer has accepted responsibility for: `Relayed` if the sender wants to hear of it
-/// and the peer, which `offers_dsn` or not, will not report itself (RFC 3461 §5.2.2).
-pub(crate) fn delivered(
-    parameters: &RecipientParameters,
-    offers_dsn: bool,
-    status: impl FnOnce() -> Status,
-) -> RecipientState {
-    if parameters.wants_success() && !offers_dsn {
-        RecipientState::Relayed(status())
-    } else {
-        RecipientState::Delivered
-    }
+/// Whether a recipient is `Relayed` and not `Delivered` when the peer has taken the message: if the sender wants to hear
+/// of it and the peer, which `offers_dsn` or not, will not report itself (RFC 3461 §5.2.2).
+pub(crate) fn tells_of_delivery(parameters: &RecipientParameters, offers_dsn: bool) -> bool {
+    parameters.wants_success() && !offers_dsn
 }
 
 /// Tells the sender of every recipient that failed, or whose delivery was to be reported, and was not told yet. Removes
@@ -756,10 +745,10 @@ async fn link_of<P: Platform>(
 }
 
 /// The present moment in the clock of the queue.
-fn moment<P: Platform>(_appliance: &Appliance<'_, P>) -> u64 {
-    0
+fn moment<P: Platform>(appliance: &Appliance<'_, P>) -> u64 {
+    appliance.operating_seconds()
 }
 
 fn put_on_schedule<P: Platform>(appliance: &Appliance<'_, P>, report: QueueId) {
-    appliance.schedule.add(report, Next::Now(Step::Decide));
+    appliance.schedule_again(report);
 }

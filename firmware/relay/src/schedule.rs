@@ -1,109 +1,90 @@
-//! Which message is worked on next. In RAM only: what must survive a power cut is in the spool.
+//! Who works on what, and what waits for when. In RAM only: what must survive a power cut is in the spool, and after a
+//! start the schedule is made anew from it.
 //!
-//! Every message of the queue that can be worked on is in exactly one place: due for a decision, due for delivery,
-//! waiting for a moment, or in somebody's hands. Held and damaged messages are in none. Each place is bounded by
-//! the number of messages in the queue.
+//! # Terms
+//! A *destination* is a next hop that recipients are routed to. An *errand* is one message for one destination: what a
+//! delivery worker is given. A message has one errand for each of its destinations (at most `ERRANDS_PER_MESSAGE_MAX`
+//! at a time; the other destinations follow when some end). The *attendant* is the one task that does for a message
+//! what is neither deciding nor delivering: routing, the warning of a delay, giving up, reports.
 //!
-//! All mail has one destination, the next hop. While it cannot be reached nothing is written to flash and nothing
-//! is tried but one probe at a time, with growing pauses; the first success opens it for all workers.
+//! # Why no message is forgotten
+//! Every message of the queue is in exactly one place ([`message::Place`]), and each place has somebody who empties it:
+//!
+//! | place | who takes it from there |
+//! |---|---|
+//! | undecided | a decider |
+//! | to be decided later, resting | the clockwork, at its moment |
+//! | with a decider, with the attendant | whoever has it gives it back |
+//! | due | the attendant |
+//! | out | its errands: each is ready (a worker takes it), waits for a moment (the clockwork), or is under way (a worker gives it back); there is at least one |
+//! | off | the operator: it is held, damaged, or its outcome could not be written |
+//!
+//! All ways between the places go through one function, `settle_down`, which looks at what the message is and not at how
+//! it got there: something to be attended to → due, no decision → undecided, no errand → to be routed, else out. A random
+//! test runs every event in any order and counts after each.
+//!
+//! # Why a dead destination delays nobody
+//! A worker is given a destination, and then a message for it; destinations that can use a worker take turns. One that
+//! was never reached or does not answer gets one probe at a time, with growing pauses, and all probes together never take
+//! more than `PROBES_COUNT_MAX` workers, `PROBES_BUSY_COUNT_MAX` while living destinations wait. Connections that fail
+//! change nothing on flash and nothing about the messages.
+//!
+//! # Why nothing is lost when the clock jumps
+//! Moments here are monotonic time; on flash they are operating seconds ([`crate::time::OperatingTime`]). Civil time is
+//! not asked.
+//!
+//! # What goes first
+//! Within a destination: reports and mail without sender, mail for inside destinations, other mail, bulk; each by age.
+//! Every `OLDEST_EVERY`th message is the oldest, whatever its kind, so that bulk never stands.
+//!
+//! # Size
+//! Per message about 110 octets and two or three keys of 16 to 24 octets in ordered sets; per errand beyond the first of
+//! a message 24 and one key; per destination about 400. With 4,096 messages, 8,192 further errands and 544 destinations
+//! this is 1.3 MiB at most; with 4,096 messages for one next hop 0.7 MiB. Each step costs a few look-ups in ordered sets;
+//! only changes of settings and commands for all messages go through everything.
 
-use crate::time::{Seconds, backoff_s};
-use alloc::collections::{BTreeMap, VecDeque};
+mod destination;
+mod message;
+mod plan;
+#[cfg(test)]
+mod property;
+#[cfg(test)]
+mod tests;
+mod types;
+
+pub(crate) use destination::{DestinationLimits, DestinationView};
+pub(crate) use types::*;
+
+use crate::ledger::{ClientKey, Use};
+use crate::route::Way;
+use crate::time::Seconds;
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::future::poll_fn;
+use core::net::IpAddr;
 use core::task::{Poll, Waker};
 use envelope::QueueId;
-use limits::relay::{DECIDERS_COUNT, PROBE_FIRST_S, PROBE_MAX_S, SESSIONS_OUT_COUNT_MAX};
+use limits::relay::{DECIDERS_COUNT, SESSIONS_OUT_COUNT_MAX};
+use message::{ErrandState, Place};
+use plan::Plan;
 use platform::Instant;
-
-/// What is to be done with a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Step {
-    /// Decide about it.
-    Decide,
-    /// Deliver it.
-    Deliver,
-}
-
-/// What becomes of a message after somebody had it in hands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Next {
-    /// Nothing: it has left the queue, or waits for the operator.
-    Nothing,
-    /// This step, now.
-    Now(Step),
-    /// This step, from that moment on.
-    At(Instant, Step),
-}
-
-/// Why nothing is delivered at present.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Obstruction {
-    /// No next hop is set.
-    NoNextHop,
-    /// The next hop cannot be reached; the next probe is due then.
-    Unreachable {
-        /// When the next probe is due.
-        until: Instant,
-        /// What went wrong last.
-        reason: String,
-    },
-}
-
-/// A message to deliver.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Job {
-    pub(crate) id: QueueId,
-    /// Whether this attempt decides if the destination is open.
-    pub(crate) probe: bool,
-    /// Which next hop it is for.
-    pub(crate) hop: Hop,
-}
-
-/// Tells one setting of the next hop from the next.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Hop(u32);
-
-#[derive(Default)]
-struct Destination {
-    hop: Hop,
-    /// Whether there is one at all.
-    known: bool,
-    /// Whether the last connection worked. While it did not, one probe at a time is let through.
-    open: bool,
-    probing: bool,
-    probe_at: Instant,
-    /// Probes that failed in a row.
-    failures: u32,
-    reason: String,
-    /// Connections that are open or being opened.
-    connections: usize,
-    /// Most connections that the peer seems to want.
-    connections_max: usize,
-    /// Workers that wait for work with an open connection.
-    lingering: usize,
-}
+use settings::NextHop;
 
 /// Tasks that wait for the same thing; there are never more than workers.
 type Wakers = heapless::Vec<Waker, { SESSIONS_OUT_COUNT_MAX + DECIDERS_COUNT }>;
 
 #[derive(Default)]
 struct Inner {
-    undecided: VecDeque<QueueId>,
-    ready: VecDeque<QueueId>,
-    waiting: BTreeMap<(Instant, QueueId), Step>,
-    in_hands: Vec<QueueId>,
-    /// Whether nothing is given out any more.
-    stopping: bool,
-    /// Why messages wait that wait in RAM only.
-    reasons: BTreeMap<QueueId, String>,
-    destination: Destination,
+    plan: Plan,
     deciders: Wakers,
     idle_workers: Wakers,
-    connected_workers: Wakers,
-    clockwork: Wakers,
+    connected_workers: heapless::Vec<(DestinationId, Waker), SESSIONS_OUT_COUNT_MAX>,
+    attendant: Option<Waker>,
+    clockwork: Option<Waker>,
+    /// Whether the clockwork has something new to look at.
+    clock_changed: bool,
 }
 
 /// The schedule. Never borrowed across an await.
@@ -132,188 +113,258 @@ fn register(wakers: &mut Wakers, waker: &Waker) {
 }
 
 impl Inner {
-    fn add(&mut self, id: QueueId, step: Step) {
-        match step {
-            Step::Decide => {
-                self.undecided.push_back(id);
-                wake_all(&mut self.deciders);
-            }
-            Step::Deliver => {
-                self.ready.push_back(id);
-                self.wake_workers();
-                if !self.destination.open {
-                    // The clock of the next probe stands while nothing is ready.
-                    wake_all(&mut self.clockwork);
-                }
-            }
+    fn register_connected(&mut self, destination: DestinationId, waker: &Waker) {
+        let known = |(other, w): &(DestinationId, Waker)| *other == destination && w.will_wake(waker);
+        if self.connected_workers.iter().any(known) {
+            return;
         }
+        if self.connected_workers.is_full() {
+            self.wake_connected(|_| true);
+        }
+        // There is room now.
+        _ = self.connected_workers.push((destination, waker.clone()));
     }
 
-    /// A connected worker first: its connection is there already.
-    fn wake_workers(&mut self) {
-        wake_all(&mut self.connected_workers);
-        if self.ready.len() > self.destination.lingering {
+    fn wake_connected(&mut self, whom: impl Fn(DestinationId) -> bool) {
+        self.connected_workers.retain(|(destination, waker)| {
+            let wake = whom(*destination);
+            if wake {
+                waker.wake_by_ref();
+            }
+            !wake
+        });
+    }
+
+    /// Wakes whom the last step concerns.
+    fn wake(&mut self) {
+        let wake = core::mem::take(&mut self.plan.queues.wake);
+        let destinations = &mut self.plan.queues.destinations;
+        let lanes_grew = core::mem::take(&mut destinations.lanes_grew);
+        let clockwork = core::mem::take(&mut destinations.alarms_grew) || wake.clockwork;
+        // Workers that wait with a connection make room for others.
+        let all_connected = wake.all_connected || (lanes_grew && destinations.all_busy());
+        if wake.deciders {
+            wake_all(&mut self.deciders);
+        }
+        if wake.attendant
+            && let Some(waker) = self.attendant.take()
+        {
+            waker.wake();
+        }
+        if all_connected {
+            self.wake_connected(|_| true);
+        } else if !wake.connected.is_empty() {
+            self.wake_connected(|destination| wake.connected.contains(&destination));
+        }
+        if lanes_grew {
             wake_all(&mut self.idle_workers);
         }
-    }
-
-    fn wait(&mut self, id: QueueId, at: Instant, step: Step) {
-        let is_first = self.waiting.first_key_value().is_none_or(|((first, _), _)| at < *first);
-        self.waiting.insert((at, id), step);
-        if is_first {
-            wake_all(&mut self.clockwork);
-        }
-    }
-
-    fn take_for_idle(&mut self, now: Instant) -> Option<Job> {
-        let d = &mut self.destination;
-        if self.stopping || !d.known || self.ready.is_empty() {
-            return None;
-        }
-        if !d.open {
-            if d.probing || now < d.probe_at {
-                return None;
+        if clockwork {
+            self.clock_changed = true;
+            if let Some(waker) = self.clockwork.take() {
+                waker.wake();
             }
-            d.probing = true;
-        } else if self.ready.len() <= d.lingering || d.connections >= d.connections_max {
-            return None;
         }
-        let (probe, hop) = (!d.open, d.hop);
-        d.connections += 1;
-        let id = self.ready.pop_front()?;
-        self.in_hands.push(id);
-        Some(Job { id, probe, hop })
-    }
-
-    /// Wakes up what is due, returns when to look again.
-    fn turn(&mut self, now: Instant) -> Option<Instant> {
-        while let Some(entry) = self.waiting.first_entry() {
-            if entry.key().0 > now {
-                break;
-            }
-            let ((_, id), step) = entry.remove_entry();
-            self.add(id, step);
-        }
-        let d = &self.destination;
-        let probe_at = (d.known && !d.open && !d.probing && !self.ready.is_empty()).then_some(d.probe_at);
-        if probe_at.is_some_and(|at| at <= now) {
-            wake_all(&mut self.idle_workers);
-        }
-        let first = self.waiting.first_key_value().map(|((at, _), _)| *at);
-        [first, probe_at.filter(|at| *at > now)].into_iter().flatten().min()
     }
 }
 
 impl Schedule {
-    /// Puts a message that nobody has in hands on the schedule.
-    pub(crate) fn add(&self, id: QueueId, next: Next) {
+    /// Does one step and wakes whom it concerns.
+    fn step<T>(&self, step: impl FnOnce(&mut Plan) -> T) -> T {
         let mut inner = self.inner.borrow_mut();
-        match next {
-            Next::Nothing => {}
-            Next::Now(step) => inner.add(id, step),
-            Next::At(at, step) => inner.wait(id, at, step),
-        }
+        let done = step(&mut inner.plan);
+        inner.wake();
+        done
     }
 
-    /// Gives back a message that was in hands.
-    pub(crate) fn done(&self, id: QueueId, next: Next) {
-        let mut inner = self.inner.borrow_mut();
-        inner.in_hands.retain(|other| *other != id);
-        if matches!(next, Next::Now(_)) {
-            inner.reasons.remove(&id);
-        }
-        drop(inner);
-        self.add(id, next);
+    /// Puts a message onto the schedule that was not on it, or was off.
+    pub(crate) fn add(&self, id: QueueId, new: NewMessage<'_>, now: Instant) {
+        self.step(|plan| plan.add(id, new, now));
+    }
+
+    /// Puts a message onto the schedule for which nothing is planned: it is held or damaged.
+    pub(crate) fn add_off(&self, id: QueueId, size: u32) {
+        self.step(|plan| plan.add_off(id, size));
+    }
+
+    /// The message has left the queue, by the hand of the caller.
+    pub(crate) fn forget(&self, id: QueueId, now: Instant) {
+        self.step(|plan| plan.forget(id, now));
     }
 
     /// Takes a message off the schedule, for the operator. Returns whether that was possible: not while it is in
     /// somebody's hands.
-    pub(crate) fn withdraw(&self, id: QueueId) -> bool {
-        let mut inner = self.inner.borrow_mut();
-        if inner.in_hands.contains(&id) {
-            return false;
-        }
-        inner.reasons.remove(&id);
-        inner.undecided.retain(|other| *other != id);
-        inner.ready.retain(|other| *other != id);
-        inner.waiting.retain(|(_, other), _| *other != id);
-        true
+    pub(crate) fn withdraw(&self, id: QueueId, now: Instant) -> bool {
+        self.step(|plan| plan.withdraw(id, now))
     }
 
     /// Whether somebody works on the message at this moment.
     pub(crate) fn is_in_hands(&self, id: QueueId) -> bool {
-        self.inner.borrow().in_hands.contains(&id)
+        self.inner.borrow().plan.get(id).is_some_and(message::Message::is_in_hands)
     }
 
     /// Whether nobody has the message and nothing is planned for it.
     pub(crate) fn is_stuck(&self, id: QueueId) -> bool {
-        let inner = self.inner.borrow();
-        let planned = inner.undecided.contains(&id)
-            || inner.ready.contains(&id)
-            || inner.waiting.keys().any(|(_, other)| *other == id);
-        !planned && !inner.in_hands.contains(&id)
+        self.inner.borrow().plan.get(id).is_none_or(|message| message.place == Place::Off)
     }
 
     /// Keeps why a message waits or is stuck, until it moves on or is taken away. Returns whether that is news.
     pub(crate) fn explain(&self, id: QueueId, reason: &str) -> bool {
-        let before = self.inner.borrow_mut().reasons.insert(id, String::from(reason));
-        before.is_none_or(|before| before != reason)
+        let mut inner = self.inner.borrow_mut();
+        let Some(message) = inner.plan.get_mut(id) else { return true };
+        let before = message.reason.replace(Box::from(reason));
+        before.is_none_or(|before| *before != *reason)
     }
 
     /// Why a message waits, if that is known here.
     pub(crate) fn reason(&self, id: QueueId) -> Option<String> {
-        self.inner.borrow().reasons.get(&id).cloned()
+        self.inner.borrow().plan.get(id).and_then(|message| message.reason.as_deref().map(String::from))
     }
 
     /// When the next step of a waiting message is due; `None` if it is due now, in hands, or not scheduled.
     pub(crate) fn due_at(&self, id: QueueId) -> Option<Instant> {
-        self.inner.borrow().waiting.keys().find(|(_, other)| *other == id).map(|(at, _)| *at)
+        let inner = self.inner.borrow();
+        let message = inner.plan.get(id)?;
+        match message.place {
+            Place::Later(at) | Place::Resting(at) => Some(at),
+            Place::Out if !message.is_in_hands() => {
+                let at = |state| match state {
+                    ErrandState::At(at) => at,
+                    _ => Instant(0),
+                };
+                message.trips().map(|trip| at(trip.state)).min().filter(|at| *at > Instant(0))
+            }
+            _ => None,
+        }
+    }
+
+    /// Where a message stands.
+    pub(crate) fn stage(&self, id: QueueId) -> Option<Stage> {
+        self.inner.borrow().plan.get(id).map(|message| match message.place {
+            Place::Undecided | Place::Later(_) => Stage::Undecided,
+            Place::Deciding => Stage::Deciding,
+            Place::Due | Place::Resting(_) | Place::Attended => Stage::Attended,
+            Place::Out => Stage::Out,
+            Place::Off => Stage::Off,
+        })
+    }
+
+    /// The errands of a message.
+    pub(crate) fn errands(&self, id: QueueId) -> Vec<ErrandView> {
+        let inner = self.inner.borrow();
+        let Some(message) = inner.plan.get(id) else { return Vec::new() };
+        let view = |trip: &message::Trip| ErrandView {
+            destination: String::from(inner.plan.queues.destinations.name(trip.destination)),
+            state: match trip.state {
+                ErrandState::Parked => ErrandStage::Waiting,
+                ErrandState::At(at) => ErrandStage::Until(at),
+                ErrandState::Ready(_) => ErrandStage::Ready,
+                ErrandState::UnderWay => ErrandStage::UnderWay,
+            },
+        };
+        message.trips().map(view).collect()
+    }
+
+    /// What keeps a message from leaving, if all its destinations are in trouble.
+    pub(crate) fn obstruction_of(&self, id: QueueId) -> Option<Obstruction> {
+        let inner = self.inner.borrow();
+        let destinations = &inner.plan.queues.destinations;
+        let mut first = None;
+        for trip in inner.plan.get(id)?.trips() {
+            let trouble = destinations.trouble(trip.destination)?;
+            first.get_or_insert(trouble);
+        }
+        first
+    }
+
+    /// Every destination that has mail or connections or is in trouble.
+    pub(crate) fn destinations(&self) -> Vec<DestinationView> {
+        self.inner.borrow().plan.queues.destinations.views()
+    }
+
+    /// Why nothing is delivered at present, if that is so for all destinations that have mail. Without mail: whether
+    /// there is a destination at all (`anywhere`) and whether it answered last.
+    pub(crate) fn obstruction(&self, anywhere: bool) -> Option<Obstruction> {
+        self.inner.borrow().plan.queues.destinations.obstruction(!anywhere)
+    }
+
+    /// Open connections, of all destinations.
+    pub(crate) fn connections(&self) -> usize {
+        self.inner.borrow().plan.queues.destinations.connections()
+    }
+
+    /// What is known of a destination.
+    pub(crate) fn state_of(&self, name: &str) -> DestinationState {
+        let inner = self.inner.borrow();
+        let destinations = &inner.plan.queues.destinations;
+        destinations.find(name).map_or(DestinationState::Untried, |id| destinations.state(id))
     }
 
     /// Makes all messages due now that wait for a decision.
-    pub(crate) fn hurry_decisions(&self) {
-        let mut inner = self.inner.borrow_mut();
-        let due: Vec<_> =
-            inner.waiting.iter().filter(|(_, step)| **step == Step::Decide).map(|(key, _)| *key).collect();
-        for key in due {
-            inner.waiting.remove(&key);
-            inner.add(key.1, Step::Decide);
-        }
+    pub(crate) fn hurry_decisions(&self, now: Instant) {
+        self.step(|plan| plan.hurry_decisions(now));
     }
 
     /// Makes waiting messages due now: one or all.
-    pub(crate) fn hurry(&self, only: Option<QueueId>) {
-        let mut inner = self.inner.borrow_mut();
-        let due: Vec<_> = inner
-            .waiting
-            .iter()
-            .filter(|((_, id), _)| only.is_none_or(|o| o == *id))
-            .map(|(k, s)| (*k, *s))
-            .collect();
-        for (key, step) in due {
-            inner.waiting.remove(&key);
-            inner.add(key.1, step);
-        }
-        inner.destination.probe_at = Instant(0);
-        wake_all(&mut inner.idle_workers);
-        wake_all(&mut inner.clockwork);
+    pub(crate) fn hurry(&self, only: Option<QueueId>, now: Instant) {
+        self.step(|plan| plan.hurry(only, now));
     }
 
-    /// The appliance's own network came back: probes that failed without it say nothing about the next hop.
-    pub(crate) fn network_is_up(&self) {
-        let mut inner = self.inner.borrow_mut();
-        (inner.destination.probe_at, inner.destination.failures) = (Instant(0), 0);
-        wake_all(&mut inner.idle_workers);
+    /// The appliance's own network came back: probes that failed without it say nothing about the next hops.
+    pub(crate) fn network_is_up(&self, now: Instant) {
+        self.step(|plan| plan.queues.destinations.hurry(None, true, now));
+    }
+
+    /// The routes changed: everything is routed anew, and connections to what is no destination any more get nothing.
+    pub(crate) fn reroute(&self, now: Instant) {
+        self.step(|plan| plan.reroute(now));
+    }
+
+    /// What the operator allows each destination.
+    pub(crate) fn set_limits(&self, limits: DestinationLimits, now: Instant) {
+        self.step(|plan| plan.queues.destinations.set_limits(limits, now));
+    }
+
+    /// The destination that a way leads to, for [`NewMessage`] and [`Leg`]: to be used before anything else happens.
+    pub(crate) fn destination(&self, way: &Way<'_>) -> DestinationId {
+        self.inner.borrow_mut().plan.queues.destinations.enter(way)
+    }
+
+    /// The next hop of a destination that a worker has an errand for.
+    pub(crate) fn next_hop(&self, destination: DestinationId) -> Option<NextHop> {
+        self.inner.borrow().plan.queues.destinations.next_hop(destination).cloned()
+    }
+
+    /// Whether a destination has that name.
+    pub(crate) fn is_named(&self, destination: DestinationId, name: &str) -> bool {
+        self.inner.borrow().plan.queues.destinations.name(destination) == name
+    }
+
+    /// What mail for a destination occupies of the queue.
+    pub(crate) fn used_by_destination(&self, name: &str) -> Use {
+        let inner = self.inner.borrow();
+        let destinations = &inner.plan.queues.destinations;
+        let (messages, octets) = destinations.find(name).map_or((0, 0), |id| destinations.load(id));
+        Use { messages, octets }
+    }
+
+    /// What a client occupies of the queue.
+    pub(crate) fn used_by_client(&self, client: IpAddr) -> Use {
+        self.inner.borrow().plan.ledger.used(ClientKey::new(client))
+    }
+
+    /// Counts a message of a client that is arriving, until the claim is dropped.
+    pub(crate) fn claim(&self, client: IpAddr, octets: u64) -> Claim<'_> {
+        let client = ClientKey::new(client);
+        self.inner.borrow_mut().plan.ledger.add(client, octets);
+        Claim { schedule: self, client, octets }
     }
 
     /// The next message to decide about.
     pub(crate) async fn next_undecided(&self) -> QueueId {
         poll_fn(|cx| {
             let mut inner = self.inner.borrow_mut();
-            if !inner.stopping
-                && let Some(id) = inner.undecided.pop_front()
-            {
-                inner.in_hands.push(id);
+            if let Some(id) = inner.plan.take_undecided() {
                 return Poll::Ready(id);
             }
             register(&mut inner.deciders, cx.waker());
@@ -322,306 +373,189 @@ impl Schedule {
         .await
     }
 
-    /// The next message for a worker without a connection. Counts the connection that it will open.
-    pub(crate) async fn next_job(&self, now: impl Fn() -> Instant) -> Job {
+    /// A decider gives a message back.
+    pub(crate) fn decided(&self, id: QueueId, decided: Decided, now: Instant) {
+        self.step(|plan| plan.decided(id, decided, now));
+    }
+
+    /// The next message that must be attended to, and what is to be done.
+    pub(crate) async fn next_due(&self) -> (QueueId, Tasks) {
         poll_fn(|cx| {
             let mut inner = self.inner.borrow_mut();
-            if let Some(job) = inner.take_for_idle(now()) {
-                return Poll::Ready(job);
+            if let Some(due) = inner.plan.take_due() {
+                return Poll::Ready(due);
             }
-            register(&mut inner.idle_workers, cx.waker());
+            inner.attendant = Some(cx.waker().clone());
             Poll::Pending
         })
         .await
     }
 
-    /// The next message for a worker whose connection to `hop` is open; `None` once the next hop is another. Dropping the
-    /// future gives the place up.
-    pub(crate) async fn next_job_connected(&self, hop: Hop) -> Option<QueueId> {
-        let _place = Lingering::new(self);
+    /// The attendant gives a message back; with [`Attended::Later`], `again` is what is to be done then.
+    pub(crate) fn attended(&self, id: QueueId, attended: Attended, again: Tasks, now: Instant) {
+        self.step(|plan| plan.attended(id, attended, again, now));
+    }
+
+    /// Sets when the age of a message is looked at next.
+    pub(crate) fn set_age_at(&self, id: QueueId, at: Option<Instant>) {
+        self.step(|plan| plan.set_age_at(id, at));
+    }
+
+    /// Keeps what only the envelope on flash tells of a message that the attendant has.
+    pub(crate) fn know(&self, id: QueueId, client: Option<IpAddr>, priority: Priority) {
+        self.inner.borrow_mut().plan.know(id, client, priority);
+    }
+
+    /// The next errand for a worker without a connection, and how to meet its destination. Counts the connection that it
+    /// will open: [`Self::unreachable`], or [`Self::reached`] and later [`Self::closed`], must follow.
+    pub(crate) async fn next_errand(&self, now: impl Fn() -> Instant) -> (Errand, Look) {
         poll_fn(|cx| {
-            let mut inner = self.inner.borrow_mut();
-            if inner.destination.hop != hop {
-                return Poll::Ready(None);
+            let taken = self.step(|plan| plan.take_for_idle(now()));
+            match taken {
+                Some(taken) => Poll::Ready(taken),
+                None => {
+                    register(&mut self.inner.borrow_mut().idle_workers, cx.waker());
+                    Poll::Pending
+                }
             }
-            if inner.destination.known
-                && !inner.stopping
-                && let Some(id) = inner.ready.pop_front()
-            {
-                inner.in_hands.push(id);
-                return Poll::Ready(Some(id));
-            }
-            register(&mut inner.connected_workers, cx.waker());
-            Poll::Pending
         })
         .await
+    }
+
+    /// The next errand for a worker whose connection to `destination` is open and has carried `sent` messages. `None`:
+    /// end it, others need the worker or no route leads there any more. Dropping the future gives the place up.
+    pub(crate) async fn next_errand_connected(
+        &self,
+        destination: DestinationId,
+        sent: u32,
+        now: impl Fn() -> Instant,
+    ) -> Option<Errand> {
+        let mut place = None;
+        poll_fn(|cx| {
+            let taken = self.step(|plan| plan.take_for_connected(destination, sent, now()));
+            match taken {
+                Ok(errand) => Poll::Ready(Some(errand)),
+                Err(Connected::Leave) => Poll::Ready(None),
+                Err(_) => {
+                    if place.is_none() {
+                        place = Some(Lingering::new(self, destination, now()));
+                    }
+                    self.inner.borrow_mut().register_connected(destination, cx.waker());
+                    Poll::Pending
+                }
+            }
+        })
+        .await
+    }
+
+    /// A worker gives an errand back. `news`: a recipient has failed, or was delivered and its sender wants to hear of
+    /// it.
+    pub(crate) fn done(&self, errand: Errand, after: After, news: bool, now: Instant) {
+        self.step(|plan| plan.errand_done(errand, after, news, now));
     }
 
     /// The clockwork: makes waiting messages due when their moment comes. One task runs it for ever.
     pub(crate) async fn run<T: platform::Timer>(&self, timer: &T) -> ! {
         loop {
-            let next = self.inner.borrow_mut().turn(timer.now());
+            let next = self.step(|plan| plan.turn(timer.now()));
             let sleep = async {
                 match next {
                     Some(at) => timer.sleep_until(at).await,
                     None => core::future::pending().await,
                 }
             };
-            embassy_futures::select::select(sleep, self.changed()).await;
+            embassy_futures::select::select(sleep, self.clock_changed()).await;
         }
     }
 
     /// Ends when a moment was added that lies before all others.
-    async fn changed(&self) {
-        let mut registered = false;
+    async fn clock_changed(&self) {
         poll_fn(|cx| {
-            if core::mem::replace(&mut registered, true) {
+            let mut inner = self.inner.borrow_mut();
+            if core::mem::take(&mut inner.clock_changed) {
                 return Poll::Ready(());
             }
-            register(&mut self.inner.borrow_mut().clockwork, cx.waker());
+            inner.clockwork = Some(cx.waker().clone());
             Poll::Pending
         })
         .await;
     }
 
-    /// The next hop was set, changed or taken away: it is open to a probe at once, and connections to the old one get
-    /// nothing any more.
-    pub(crate) fn set_destination(&self, known: bool) {
-        let mut inner = self.inner.borrow_mut();
-        let d = &mut inner.destination;
-        *d = Destination {
-            hop: Hop(d.hop.0.wrapping_add(1)),
-            known,
-            connections: d.connections,
-            connections_max: SESSIONS_OUT_COUNT_MAX,
-            lingering: d.lingering,
-            ..Destination::default()
-        };
-        wake_all(&mut inner.connected_workers);
-        wake_all(&mut inner.idle_workers);
+    /// A connection was opened and greeted. `false`: no route leads there any more.
+    pub(crate) fn reached(&self, destination: DestinationId, now: Instant) -> bool {
+        self.step(|plan| plan.queues.destinations.reached(destination, now))
     }
 
-    /// A connection to `hop` was opened and greeted. `false`: it is not the next hop any more.
-    pub(crate) fn reached(&self, hop: Hop) -> bool {
-        let mut inner = self.inner.borrow_mut();
-        let d = &mut inner.destination;
-        if d.hop != hop {
-            return false;
-        }
-        let was_closed = !d.open;
-        (d.open, d.probing, d.failures) = (true, false, 0);
-        d.reason.clear();
-        if was_closed {
-            d.connections_max = SESSIONS_OUT_COUNT_MAX;
-        }
-        wake_all(&mut inner.idle_workers);
-        true
+    /// No connection came about. Returns the seconds until the next probe, `None` if other connections work and only
+    /// their number seems to be limited, or if no route leads there any more.
+    pub(crate) fn unreachable(
+        &self,
+        destination: DestinationId,
+        reason: &str,
+        now: Instant,
+        random: u32,
+    ) -> Option<Seconds> {
+        self.step(|plan| plan.queues.destinations.unreachable(destination, reason, now, random))
     }
 
-    /// No connection to `hop` came about. Returns the seconds until the next probe, `None` if other connections work and
-    /// only their number seems to be limited, or if it is not the next hop any more.
-    pub(crate) fn unreachable(&self, hop: Hop, reason: &str, now: Instant, random: u32) -> Option<Seconds> {
-        let mut inner = self.inner.borrow_mut();
-        let d = &mut inner.destination;
-        d.connections = d.connections.saturating_sub(1);
-        if d.hop != hop {
-            return None;
-        }
-        if d.open && d.connections > 0 {
-            d.connections_max = d.connections;
-            return None;
-        }
-        let pause = backoff_s(PROBE_FIRST_S, PROBE_MAX_S, d.failures, random);
-        (d.open, d.probing) = (false, false);
-        d.failures = d.failures.saturating_add(1);
-        d.probe_at = now.plus_s(pause.into());
-        d.reason = String::from(reason);
-        wake_all(&mut inner.clockwork);
-        Some(pause)
+    /// The peer sent us away in the middle of a transaction (421). Returns as [`Self::unreachable`]; the connection still
+    /// counts until [`Self::closed`].
+    pub(crate) fn sent_away(
+        &self,
+        destination: DestinationId,
+        reason: &str,
+        now: Instant,
+        random: u32,
+    ) -> Option<Seconds> {
+        self.step(|plan| plan.queues.destinations.sent_away(destination, reason, now, random))
     }
 
     /// A connection that was reached is closed.
-    pub(crate) fn closed(&self) {
-        let mut inner = self.inner.borrow_mut();
-        let d = &mut inner.destination;
-        d.connections = d.connections.saturating_sub(1);
-        d.connections_max = (d.connections_max + 1).min(SESSIONS_OUT_COUNT_MAX);
-        wake_all(&mut inner.idle_workers);
-    }
-
-    /// Why nothing is delivered at present, if so.
-    pub(crate) fn obstruction(&self) -> Option<Obstruction> {
-        let inner = self.inner.borrow();
-        let d = &inner.destination;
-        if !d.known {
-            return Some(Obstruction::NoNextHop);
-        }
-        (!d.open && d.failures > 0)
-            .then(|| Obstruction::Unreachable { until: d.probe_at, reason: d.reason.clone() })
+    pub(crate) fn closed(&self, destination: DestinationId, now: Instant) {
+        self.step(|plan| plan.queues.destinations.closed(destination, now));
     }
 
     /// Gives nothing out any more; what is in hands is finished. The machine goes down.
     pub(crate) fn stop(&self) {
-        self.inner.borrow_mut().stopping = true;
+        self.inner.borrow_mut().plan.stopping = true;
     }
 
     /// Whether nobody has a message in hands.
     pub(crate) fn is_idle(&self) -> bool {
-        self.inner.borrow().in_hands.is_empty()
+        self.inner.borrow().plan.is_idle()
     }
+}
 
-    /// Whether the next hop served the last connection. `false` also before the first.
-    pub(crate) fn is_open(&self) -> bool {
-        self.inner.borrow().destination.open
-    }
+/// A message that is arriving, counted for its client.
+pub(crate) struct Claim<'s> {
+    schedule: &'s Schedule,
+    client: ClientKey,
+    octets: u64,
+}
 
-    /// Open connections to the next hop.
-    pub(crate) fn connections(&self) -> usize {
-        self.inner.borrow().destination.connections
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        self.schedule.inner.borrow_mut().plan.ledger.remove(self.client, self.octets);
     }
 }
 
 /// A worker that waits with an open connection.
-struct Lingering<'s>(&'s Schedule);
+struct Lingering<'s> {
+    schedule: &'s Schedule,
+    destination: DestinationId,
+    since: Instant,
+}
 
 impl<'s> Lingering<'s> {
-    fn new(schedule: &'s Schedule) -> Self {
-        schedule.inner.borrow_mut().destination.lingering += 1;
-        Self(schedule)
+    fn new(schedule: &'s Schedule, destination: DestinationId, now: Instant) -> Self {
+        schedule.step(|plan| plan.queues.destinations.linger(destination, true, now));
+        Self { schedule, destination, since: now }
     }
 }
 
 impl Drop for Lingering<'_> {
     fn drop(&mut self) {
-        let mut inner = self.0.inner.borrow_mut();
-        inner.destination.lingering = inner.destination.lingering.saturating_sub(1);
-        if !inner.ready.is_empty() {
-            inner.wake_workers();
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn schedule(messages: u64) -> Schedule {
-        let schedule = Schedule::default();
-        schedule.set_destination(true);
-        for id in 1..=messages {
-            schedule.add(QueueId(id), Next::Now(Step::Deliver));
-        }
-        schedule
-    }
-
-    fn take(schedule: &Schedule, at_s: u64) -> Option<Job> {
-        schedule.inner.borrow_mut().take_for_idle(Instant(0).plus_s(at_s))
-    }
-
-    #[test]
-    fn a_destination_that_was_never_reached_gets_one_probe_and_then_everybody() {
-        let schedule = schedule(3);
-        assert_eq!(take(&schedule, 0), Some(Job { id: QueueId(1), probe: true, hop: Hop(1) }));
-        assert_eq!(take(&schedule, 0), None);
-        assert!(schedule.reached(Hop(1)));
-        assert_eq!(take(&schedule, 0), Some(Job { id: QueueId(2), probe: false, hop: Hop(1) }));
-        assert_eq!(take(&schedule, 0), Some(Job { id: QueueId(3), probe: false, hop: Hop(1) }));
-        assert_eq!(take(&schedule, 0), None);
-    }
-
-    #[test]
-    fn probes_of_a_dead_destination_come_one_by_one_with_growing_pauses() {
-        let schedule = schedule(2);
-        let (mut now_s, mut pauses) = (0, Vec::new());
-        for _ in 0..6 {
-            let job = take(&schedule, now_s).expect("the probe is due");
-            assert!(job.probe && take(&schedule, now_s).is_none());
-            let pause = schedule
-                .unreachable(job.hop, "no answer", Instant(0).plus_s(now_s), 0)
-                .expect("nothing else works");
-            schedule.done(job.id, Next::Now(Step::Deliver));
-            assert_eq!(take(&schedule, now_s + u64::from(pause) - 1), None);
-            pauses.push(pause);
-            now_s += u64::from(pause);
-        }
-        assert!(pauses.is_sorted() && pauses[0] <= PROBE_FIRST_S && pauses[5] <= PROBE_MAX_S, "{pauses:?}");
-        assert!(matches!(schedule.obstruction(), Some(Obstruction::Unreachable { .. })));
-    }
-
-    #[test]
-    fn after_the_own_network_came_back_the_next_probe_is_due_at_once() {
-        let schedule = schedule(1);
-        let job = take(&schedule, 0).expect("the probe");
-        schedule.unreachable(job.hop, "no network", Instant(0), 0).expect("nothing else works");
-        schedule.done(job.id, Next::Now(Step::Deliver));
-        assert_eq!(take(&schedule, 1), None);
-        schedule.network_is_up();
-        assert!(take(&schedule, 1).is_some_and(|job| job.probe));
-    }
-
-    #[test]
-    fn a_peer_that_refuses_a_further_connection_only_lowers_their_number() {
-        let schedule = schedule(5);
-        let first = take(&schedule, 0).expect("the probe");
-        assert!(schedule.reached(Hop(1)));
-        let second = take(&schedule, 0).expect("another");
-        assert_eq!(schedule.unreachable(second.hop, "421 too many", Instant(0), 0), None);
-        schedule.done(second.id, Next::Now(Step::Deliver));
-        assert_eq!(take(&schedule, 0), None);
-        assert_eq!(schedule.obstruction(), None);
-        schedule.closed();
-        schedule.done(first.id, Next::Nothing);
-        assert!(take(&schedule, 0).is_some());
-    }
-
-    #[test]
-    fn what_happens_to_the_old_next_hop_says_nothing_about_the_new_one() {
-        let schedule = schedule(2);
-        let old = take(&schedule, 0).expect("the probe");
-        schedule.set_destination(true);
-        assert!(!schedule.reached(old.hop));
-        let new = take(&schedule, 0).expect("a probe of the new one");
-        assert_eq!(schedule.unreachable(old.hop, "no answer", Instant(0), 0), None);
-        assert!(schedule.reached(new.hop));
-        assert_eq!((schedule.obstruction(), schedule.connections()), (None, 1));
-    }
-
-    #[test]
-    fn a_message_for_which_nothing_is_planned_is_stuck_and_keeps_its_reason() {
-        let schedule = schedule(1);
-        assert!(!schedule.is_stuck(QueueId(1)));
-        let job = take(&schedule, 0).expect("the probe");
-        assert!(!schedule.is_stuck(QueueId(1)));
-        schedule.explain(job.id, "flash");
-        schedule.done(job.id, Next::Nothing);
-        assert!(schedule.is_stuck(QueueId(1)));
-        assert_eq!(schedule.reason(QueueId(1)).as_deref(), Some("flash"));
-        assert!(schedule.withdraw(QueueId(1)));
-        assert_eq!(schedule.reason(QueueId(1)), None);
-    }
-
-    #[test]
-    fn what_is_in_hands_is_not_taken_off_the_schedule() {
-        let schedule = schedule(2);
-        let job = take(&schedule, 0).expect("the probe");
-        assert!(!schedule.withdraw(job.id) && schedule.is_in_hands(job.id));
-        assert!(schedule.withdraw(QueueId(2)));
-        assert!(schedule.reached(Hop(1)));
-        assert_eq!(take(&schedule, 0), None);
-    }
-
-    #[test]
-    fn waiting_messages_become_due_in_their_time_or_when_they_are_hurried() {
-        let schedule = schedule(0);
-        for (id, at_s) in [(1, 30), (2, 10)] {
-            schedule.add(QueueId(id), Next::At(Instant(0).plus_s(at_s), Step::Deliver));
-        }
-        assert_eq!(schedule.due_at(QueueId(2)), Some(Instant(0).plus_s(10)));
-        assert_eq!(schedule.inner.borrow_mut().turn(Instant(0)), Some(Instant(0).plus_s(10)));
-        assert_eq!(schedule.inner.borrow_mut().turn(Instant(0).plus_s(10)), Some(Instant(0).plus_s(30)));
-        assert_eq!(take(&schedule, 10).map(|job| job.id), Some(QueueId(2)));
-        assert!(schedule.reached(Hop(1)));
-        schedule.hurry(Some(QueueId(1)));
-        assert_eq!(take(&schedule, 10).map(|job| job.id), Some(QueueId(1)));
+        // An earlier moment than now only delays what has a rate, until its alarm.
+        self.schedule.step(|plan| plan.queues.destinations.linger(self.destination, false, self.since));
     }
 }

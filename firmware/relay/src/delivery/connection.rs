@@ -8,6 +8,7 @@ use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
+use core::task::Poll;
 use limits::relay::{MESSAGE_READ_BYTES, REPLY_READ_BYTES};
 use platform::Stream;
 use smtp::client::{Breach, Client, End, Event};
@@ -43,9 +44,19 @@ pub(super) enum Greeted {
     Closed(String),
 }
 
-/// The stream is gone or stuck.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Broken;
+/// Why no more can be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Interrupted {
+    /// The stream is gone or stuck.
+    Broken,
+    /// The peer has said something in the middle of the content: what it was, the next event tells.
+    Spoken,
+}
+
+/// Seconds after which a write that does not get on is interrupted, to see whether the peer has said why.
+const LOOK_UP_S: u64 = 5;
+/// Seconds that the last words of a peer are waited for that does not take any more.
+const LAST_WORDS_S: u64 = 2;
 
 pub(super) struct Connection<'a, 'f, P: Platform, S> {
     appliance: &'a Appliance<'f, P>,
@@ -96,7 +107,7 @@ impl<'a, 'f, P: Platform, S: Stream> Connection<'a, 'f, P, S> {
             match self.send().await {
                 Ok(true) if self.start < self.end => continue,
                 Ok(_) => {}
-                Err(Broken) => {
+                Err(_) => {
                     self.client.disconnected();
                     continue;
                 }
@@ -118,58 +129,121 @@ impl<'a, 'f, P: Platform, S: Stream> Connection<'a, 'f, P, S> {
     }
 
     /// Writes what the machine has to say. Returns whether that was anything.
-    pub(super) async fn send(&mut self) -> Result<bool, Broken> {
+    pub(super) async fn send(&mut self) -> Result<bool, Interrupted> {
         let mut any = false;
         while !self.client.transmit().is_empty() {
             let timeout_s = u64::from(self.client.timeout_s());
             let write = self.stream.write(self.client.transmit());
             match within(&self.appliance.timer, timeout_s, write).await {
                 Ok(Ok(count)) if count > 0 => self.client.transmitted(count),
-                _ => return Err(Broken),
+                _ => return Err(Interrupted::Broken),
             }
             any = true;
         }
         if any {
-            self.stream.flush().await.map_err(|_| Broken)?;
+            self.stream.flush().await.map_err(|_| Interrupted::Broken)?;
         }
         Ok(any)
     }
 
     /// Writes what stands in `buffers.emitted` as content, and empties it; less than a full write is kept for the next
     /// time, or for [`Self::flush_content`].
-    pub(super) async fn send_content(&mut self) -> Result<(), Broken> {
-        let Self { appliance, stream, client, buffers, .. } = self;
-        let Buffers { emitted, gathered, .. } = &mut **buffers;
-        let timeout_s = u64::from(client.timeout_s());
-        let mut rest = emitted.as_slice();
+    pub(super) async fn send_content(&mut self) -> Result<(), Interrupted> {
+        self.listen()?;
+        // Out of the buffers while it is written, so that the replies can be looked at in between.
+        let mut emitted = core::mem::take(&mut self.buffers.emitted);
+        let mut gathered = core::mem::take(&mut self.buffers.gathered);
+        let sent = self.send_pieces(&emitted, &mut gathered).await;
+        emitted.clear();
+        (self.buffers.emitted, self.buffers.gathered) = (emitted, gathered);
+        sent
+    }
+
+    async fn send_pieces(&mut self, emitted: &[u8], gathered: &mut Vec<u8>) -> Result<(), Interrupted> {
+        let mut rest = emitted;
         while !rest.is_empty() {
             // Content that a mail server must not send would be our bug: then nothing more may leave.
-            let piece = client.content(rest).map_err(|_| Broken)?;
+            let piece = self.client.content(rest).map_err(|_| Interrupted::Broken)?;
             if piece.taken == 0 && piece.send.is_empty() {
-                return Err(Broken);
+                return Err(Interrupted::Broken);
             }
             rest = rest.get(piece.taken..).unwrap_or_default();
             // A text of lines that begin with dots comes in tiny pieces; the wire wants full segments.
             if gathered.len() + piece.send.len() > GATHER_BYTES {
-                write_all(appliance, stream, gathered, timeout_s).await?;
+                self.write_content(gathered).await?;
                 gathered.clear();
             }
             if piece.send.len() >= GATHER_BYTES {
-                write_all(appliance, stream, piece.send, timeout_s).await?;
+                self.write_content(piece.send).await?;
             } else {
                 gathered.extend_from_slice(piece.send);
             }
         }
-        emitted.clear();
         Ok(())
     }
 
     /// Writes what [`Self::send_content`] has kept.
-    pub(super) async fn flush_content(&mut self) -> Result<(), Broken> {
-        let timeout_s = u64::from(self.client.timeout_s());
-        write_all(self.appliance, &mut self.stream, &self.buffers.gathered, timeout_s).await?;
-        self.buffers.gathered.clear();
+    pub(super) async fn flush_content(&mut self) -> Result<(), Interrupted> {
+        let mut gathered = core::mem::take(&mut self.buffers.gathered);
+        let sent = self.write_content(&gathered).await;
+        gathered.clear();
+        self.buffers.gathered = gathered;
+        sent
+    }
+
+    /// Writes all of `octets`; each write may take the time that the machine gives.
+    async fn write_content(&mut self, octets: &[u8]) -> Result<(), Interrupted> {
+        let mut rest = octets;
+        let mut stuck_s = 0;
+        while !rest.is_empty() {
+            match within(&self.appliance.timer, LOOK_UP_S, self.stream.write(rest)).await {
+                Ok(Ok(count)) if count > 0 => {
+                    rest = rest.get(count..).unwrap_or_default();
+                    stuck_s = 0;
+                }
+                Ok(_) => return Err(Interrupted::Broken),
+                Err(_) => {
+                    self.listen()?;
+                    stuck_s += LOOK_UP_S;
+                    if stuck_s >= u64::from(self.client.timeout_s()) {
+                        return Err(Interrupted::Broken);
+                    }
+                }
+            }
+        }
         Ok(())
+    }
+
+    /// Looks without waiting whether the peer has said something. While content goes out that is a refusal, as of a
+    /// message that is too large (RFC 1870 §6.3): the rest would be sent in vain.
+    fn listen(&mut self) -> Result<(), Interrupted> {
+        let room = self.buffers.replies.get_mut(self.end..).unwrap_or_default();
+        match embassy_futures::poll_once(self.stream.read(room)) {
+            Poll::Pending => Ok(()),
+            Poll::Ready(Ok(count)) if count > 0 => {
+                self.end += count;
+                Err(Interrupted::Spoken)
+            }
+            Poll::Ready(_) => Err(Interrupted::Broken),
+        }
+    }
+
+    /// The peer takes no more content. Many say why and hang up, and our next piece meets a closed door: what has
+    /// arrived of their word is read before the connection counts as lost.
+    pub(super) async fn read_last_words(&mut self, why: Interrupted) {
+        if why == Interrupted::Spoken {
+            return;
+        }
+        let room = self.buffers.replies.get_mut(self.end..).unwrap_or_default();
+        match within(&self.appliance.timer, LAST_WORDS_S, self.stream.read(room)).await {
+            Ok(Ok(count)) if count > 0 => self.end += count,
+            _ => self.client.disconnected(),
+        }
+    }
+
+    /// After a transaction: waits until the peer is ready for another one. `false`: the connection is over.
+    pub(super) async fn is_ready_again(&mut self) -> bool {
+        self.client.is_ready() || matches!(self.next().await, Event::Ready)
     }
 
     /// Says QUIT, waits for the answer, closes.
@@ -183,23 +257,6 @@ impl<'a, 'f, P: Platform, S: Stream> Connection<'a, 'f, P, S> {
     pub(super) fn abort(&mut self) {
         self.stream.abort();
     }
-}
-
-/// Writes all of `octets`; each write may take `timeout_s`.
-async fn write_all<P: Platform, S: Stream>(
-    appliance: &Appliance<'_, P>,
-    stream: &mut S,
-    octets: &[u8],
-    timeout_s: u64,
-) -> Result<(), Broken> {
-    let mut rest = octets;
-    while !rest.is_empty() {
-        match within(&appliance.timer, timeout_s, stream.write(rest)).await {
-            Ok(Ok(count)) if count > 0 => rest = rest.get(count..).unwrap_or_default(),
-            _ => return Err(Broken),
-        }
-    }
-    Ok(())
 }
 
 /// Why a connection is over, for people.

@@ -1,44 +1,51 @@
-//! One message over one connection: its recipients, its content, what the peer said, and the record of it.
+//! One errand over one connection: its recipients, its content, what the peer said.
 
-use super::connection::{Broken, Connection, end_text};
+use super::connection::{Connection, Interrupted, end_text};
+use super::outcome::{Failure, record};
 use crate::counters::count;
-use crate::schedule::{Next, Step};
+use crate::report::{is_eight_bit, tells_of_delivery};
+use crate::schedule::{After, Errand};
 use crate::time::backoff_s;
 use crate::{Appliance, Platform};
 use alloc::boxed::Box;
 use alloc::format;
-use alloc::string::String;
 use alloc::vec::Vec;
 use embassy_futures::yield_now;
 use envelope::{
     Body, EnhancedStatus, Mailbox, Permanence, QueueId, RecipientParameters, ReversePath, SenderParameters,
 };
-use events::Event as Told;
+use limits::relay::{DUE_TOGETHER_S, UNREADABLE_AGAIN_S};
 use platform::Stream;
 use smime::{Emitter, Facts, Recipe};
 use smtp::Reply;
 use smtp::client::{
     BeginError, End, Event, MessageOutcome, RecipientOutcome, RecipientQuestion, Transaction,
 };
-use spool::{ArrivalInfo, Attempt, Change, Recipient, RecipientState, Removal, SpoolError, Status};
+use spool::{ArrivalInfo, Recipient, RecipientState, SpoolError};
 
-/// What became of a message, and of the connection.
+/// What became of an errand, and of the connection.
 pub(super) struct Verdict {
-    pub(super) next: Next,
-    /// Whether the connection is ready for another message.
+    pub(super) after: After,
+    /// Whether something came out that must be reported.
+    pub(super) news: bool,
+    /// Whether the connection may be ready for another message.
     pub(super) reusable: bool,
 }
 
 /// One recipient that was handed to the peer.
-struct Handed {
-    index: u16,
-    mailbox: Mailbox,
-    word: Word,
+pub(super) struct Handed {
+    pub(super) index: u16,
+    pub(super) mailbox: Mailbox,
+    /// Attempts before this one.
+    pub(super) attempts: u8,
+    /// Whether its sender wants to hear of the delivery, and the peer will not tell.
+    pub(super) tell_success: bool,
+    pub(super) word: Word,
 }
 
 /// The peer's word on one recipient.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Word {
+pub(super) enum Word {
     None,
     Accepted,
     /// Not in this transaction, but at once in another.
@@ -47,10 +54,10 @@ enum Word {
 }
 
 /// How one transaction ended.
-enum Ending {
+pub(super) enum Ending {
     /// The peer answered for the whole message.
     Answered(MessageOutcome),
-    /// The connection is over: why, whether the peer may have the message, and whether it had been asked anything.
+    /// The connection is over, and why.
     Closed(End),
     /// It cannot begin: the message is too large for the peer.
     TooLarge(u64),
@@ -58,68 +65,110 @@ enum Ending {
     Unreadable(SpoolError),
 }
 
-/// Everything that stays the same over the transactions of one message.
-struct Letter {
-    arrival: ArrivalInfo,
+/// Everything that stays the same over the transactions of one errand.
+pub(super) struct Letter {
+    pub(super) errand: Errand,
+    pub(super) arrival: ArrivalInfo,
     recipe: Recipe,
-    transaction: Transaction,
+    pub(super) transaction: Transaction,
 }
 
-/// Delivers a message over a connection that is ready: to all recipients that are open, in as many transactions as the
-/// peer wants.
+/// Delivers a message over a connection that is ready: to all recipients that are due at its destination, in as many
+/// transactions as the peer wants.
 pub(super) async fn deliver<P: Platform, S: Stream>(
     appliance: &Appliance<'_, P>,
     connection: &mut Connection<'_, '_, P, S>,
-    id: QueueId,
+    errand: Errand,
     connection_was_used: bool,
 ) -> Verdict {
-    let letter = match load(appliance, id).await {
+    let letter = match load(appliance, errand).await {
         Ok(Some(letter)) => letter,
         // No recipe that this firmware understands: decide anew.
-        Ok(None) => return Verdict { next: Next::Now(Step::Decide), reusable: true },
-        Err(error) => return Verdict { next: unreadable(appliance, id, error).await, reusable: true },
+        Ok(None) => return Verdict { after: After::Decide, news: false, reusable: true },
+        Err(error) => return unread(appliance, errand.id, error).await,
     };
-    let mut first = 0u16;
+    let mut page = Page::new(appliance, &letter);
+    let mut news = false;
     loop {
+        // Nothing is said to the peer for nobody.
+        match page.seek(appliance).await {
+            Ok(true) => {}
+            Ok(false) => return Verdict { after: page.after(appliance), news, reusable: true },
+            Err(error) => return unread(appliance, errand.id, error).await,
+        }
         let mut handed = Vec::new();
-        let ending = transact(appliance, connection, &letter, &mut first, &mut handed).await;
-        let again = handed.iter().any(|h| h.word == Word::Later);
-        let too_large = matches!(ending, Ending::TooLarge(_));
-        let reusable = too_large || matches!(ending, Ending::Answered(_));
+        let ending = transact(appliance, connection, &letter, &mut page, &mut handed).await;
         if let Ending::Closed(end) = &ending
-            && connection_was_used
-            && !connection.client.is_in_doubt()
-            && handed.iter().all(|h| h.word == Word::None)
+            && let Some(after) = sent_away(appliance, connection, &letter, end, &handed, connection_was_used)
         {
-            // The peer had enough of this connection, not of this message: try another one at once.
-            _ = end;
-            return Verdict { next: Next::Now(Step::Deliver), reusable: false };
+            return Verdict { after, news, reusable: false };
         }
-        let next = record(appliance, connection, &letter, ending, &handed).await;
-        if !reusable {
-            return Verdict { next, reusable: false };
-        }
-        if too_large {
-            // Nothing was said to the peer, so nothing comes back.
-            return Verdict { next, reusable: true };
-        }
-        if handed.is_empty() || next == Next::Nothing || !again {
-            let reusable = connection_is_ready(connection).await;
-            return Verdict { next, reusable };
-        }
+        let reusable = matches!(ending, Ending::Answered(_) | Ending::TooLarge(_));
+        let outcome = record(appliance, connection, &letter, ending, &handed, &mut page).await;
+        news |= outcome.news;
+        let Some(index) = outcome.again_from.filter(|_| reusable) else {
+            return Verdict { after: outcome.after, news, reusable };
+        };
         // Some recipients did not fit into this transaction; progress was made, so this ends.
-        if !connection_is_ready(connection).await {
-            return Verdict { next, reusable: false };
+        if !connection.is_ready_again().await {
+            return Verdict { after: After::Again, news, reusable: false };
         }
-        first = handed.iter().find(|h| h.word == Word::Later).map_or(0, |h| h.index);
+        page.rewind(index);
     }
 }
 
-async fn connection_is_ready<P: Platform, S: Stream>(connection: &mut Connection<'_, '_, P, S>) -> bool {
-    matches!(connection.next().await, Event::Ready)
+async fn unread<P: Platform>(appliance: &Appliance<'_, P>, id: QueueId, error: SpoolError) -> Verdict {
+    Verdict { after: unreadable(appliance, id, error).await, news: false, reusable: true }
 }
 
-async fn load<P: Platform>(appliance: &Appliance<'_, P>, id: QueueId) -> Result<Option<Letter>, SpoolError> {
+/// What follows if the peer ended the connection and not the transaction; `None` if it was about these recipients.
+fn sent_away<P: Platform, S: Stream>(
+    appliance: &Appliance<'_, P>,
+    connection: &Connection<'_, '_, P, S>,
+    letter: &Letter,
+    end: &End,
+    handed: &[Handed],
+    connection_was_used: bool,
+) -> Option<After> {
+    if connection.client.is_in_doubt() {
+        return None;
+    }
+    if connection_was_used && handed.iter().all(|h| h.word == Word::None) {
+        // The peer had enough of this connection, not of this message: try another one at once.
+        return Some(After::Again);
+    }
+    let End::Refused(reply) = end else { return None };
+    let errand = letter.errand;
+    let (now, random) = (appliance.now(), appliance.random_u32());
+    let reason = format!("{}: {reply}", connection.remote);
+    let pause = appliance.schedule.sent_away(errand.destination, &reason, now, random);
+    let (first_s, max_s) = retry_times(appliance);
+    // If it is about this message after all, others must not wait behind it for ever.
+    let retry_s = backoff_s(first_s, max_s, errand.sent_away.into(), random).max(pause.unwrap_or(0));
+    appliance.schedule.explain(errand.id, &reason);
+    appliance.record(&events::Event::Deferred {
+        id: errand.id,
+        to: "".into(),
+        peer: Some(connection.remote.ip()),
+        code: reply.code,
+        status: reply.status,
+        reply: (&*reply.text).into(),
+        retry_s,
+    });
+    Some(After::SentAway(now.plus_s(retry_s.into())))
+}
+
+/// The first and the longest pause between two attempts for a recipient.
+pub(super) fn retry_times<P: Platform>(appliance: &Appliance<'_, P>) -> (u32, u32) {
+    let settings = appliance.settings();
+    (settings.retry_first_s, settings.retry_max_s)
+}
+
+async fn load<P: Platform>(
+    appliance: &Appliance<'_, P>,
+    errand: Errand,
+) -> Result<Option<Letter>, SpoolError> {
+    let id = errand.id;
     let arrival = appliance.spool.arrival(id).await?;
     let mut bytes = Vec::new();
     if !appliance.spool.recipe(id, &mut bytes).await? {
@@ -128,15 +177,18 @@ async fn load<P: Platform>(appliance: &Appliance<'_, P>, id: QueueId) -> Result<
     let Ok(recipe) = Recipe::from_bytes(&bytes) else { return Ok(None) };
     appliance.spool.facts(id, &mut bytes).await?;
     // Facts of another version: assume what harms least.
-    let eight_bit = Facts::from_bytes(&bytes)
-        .map_or(true, |facts| if recipe.is_signed() { facts.eight_bit_when_signed } else { facts.eight_bit });
+    let eight_bit = is_eight_bit(&bytes).unwrap_or_else(|| {
+        Facts::from_bytes(&bytes).map_or(true, |facts| {
+            if recipe.is_signed() { facts.eight_bit_when_signed } else { facts.eight_bit }
+        })
+    });
     let transaction = Transaction {
         sender: ReversePath::parse(&arrival.sender).map_err(|_| SpoolError::Damaged)?,
         size: recipe.emitted_size(arrival.size).into(),
         body: if eight_bit { Body::EightBitMime } else { Body::SevenBit },
         dsn: SenderParameters::from_bytes(&arrival.sender_extra),
     };
-    Ok(Some(Letter { arrival, recipe, transaction }))
+    Ok(Some(Letter { errand, arrival, recipe, transaction }))
 }
 
 /// Runs one transaction to the peer's answer. Nothing is recorded here.
@@ -144,7 +196,7 @@ async fn transact<P: Platform, S: Stream>(
     appliance: &Appliance<'_, P>,
     connection: &mut Connection<'_, '_, P, S>,
     letter: &Letter,
-    first: &mut u16,
+    page: &mut Page,
     handed: &mut Vec<Handed>,
 ) -> Ending {
     match connection.client.begin(&letter.transaction) {
@@ -152,12 +204,11 @@ async fn transact<P: Platform, S: Stream>(
         Err(BeginError::TooLarge(most)) => return Ending::TooLarge(most),
         Err(BeginError::NotReady) => return Ending::Closed(End::Disconnected),
     }
-    let mut page = Page::new(*first);
     loop {
         match connection.next().await {
             Event::WantRecipient(question) => {
-                let next = page.next_open(appliance, letter.arrival.id).await;
-                if let Err(error) = hand_over(connection, question, next, handed) {
+                let next = page.next(appliance).await;
+                if let Err(error) = hand_over(connection, letter, question, next, handed) {
                     return Ending::Unreadable(error);
                 }
             }
@@ -172,7 +223,7 @@ async fn transact<P: Platform, S: Stream>(
             }
             Event::WantContent => match send_content(appliance, connection, letter).await {
                 Ok(Ok(())) => {}
-                Ok(Err(Broken)) => connection.client.disconnected(),
+                Ok(Err(why)) => connection.read_last_words(why).await,
                 Err(error) => return Ending::Unreadable(error),
             },
             Event::Message(outcome) => return Ending::Answered(outcome),
@@ -184,8 +235,9 @@ async fn transact<P: Platform, S: Stream>(
 
 fn hand_over<P: Platform, S: Stream>(
     connection: &mut Connection<'_, '_, P, S>,
+    letter: &Letter,
     question: RecipientQuestion,
-    next: Result<Option<Recipient>, SpoolError>,
+    next: Result<Option<&Recipient>, SpoolError>,
     handed: &mut Vec<Handed>,
 ) -> Result<(), SpoolError> {
     match next? {
@@ -194,44 +246,114 @@ fn hand_over<P: Platform, S: Stream>(
             let mailbox = Mailbox::parse(&recipient.address).map_err(|_| SpoolError::Damaged)?;
             let dsn = RecipientParameters::from_bytes(&recipient.extra);
             connection.client.recipient(question, &mailbox, &dsn);
-            handed.push(Handed { index: recipient.index, mailbox, word: Word::None });
+            let attempts = match recipient.state {
+                RecipientState::Deferred { attempts, .. } => attempts,
+                _ => 0,
+            };
+            let tell_success = letter.transaction.sender != ReversePath::Null
+                && tells_of_delivery(&dsn, connection.client.capabilities().dsn);
+            handed.push(Handed { index: recipient.index, mailbox, attempts, tell_success, word: Word::None });
         }
     }
     Ok(())
 }
 
-/// The recipients of a message, read page by page.
-struct Page {
+/// The recipients of a message that are due at one destination, read page by page.
+pub(super) struct Page {
+    errand: Errand,
+    null_sender: bool,
+    /// Who is to be tried after this moment is not due.
+    due_by: u64,
     recipients: Vec<Recipient>,
     next: u16,
     used: usize,
+    /// The earliest moment of those that are not due.
+    later: Option<u64>,
 }
 
 impl Page {
-    fn new(first: u16) -> Self {
-        Self { recipients: Vec::new(), next: first, used: 0 }
+    fn new<P: Platform>(appliance: &Appliance<'_, P>, letter: &Letter) -> Self {
+        let due_by = if letter.errand.hurried {
+            u64::MAX
+        } else {
+            appliance.operating_seconds().saturating_add(DUE_TOGETHER_S)
+        };
+        Self {
+            errand: letter.errand,
+            null_sender: letter.transaction.sender == ReversePath::Null,
+            due_by,
+            recipients: Vec::new(),
+            next: 0,
+            used: 0,
+            later: None,
+        }
     }
 
-    /// The next recipient that still needs an attempt.
-    async fn next_open<P: Platform>(
-        &mut self,
-        appliance: &Appliance<'_, P>,
-        id: QueueId,
-    ) -> Result<Option<Recipient>, SpoolError> {
+    /// Goes back to a recipient.
+    pub(super) fn rewind(&mut self, index: u16) {
+        self.recipients.clear();
+        (self.next, self.used) = (index, 0);
+    }
+
+    /// What follows if nobody is due any more.
+    fn after<P: Platform>(&self, appliance: &Appliance<'_, P>) -> After {
+        self.later.map_or(After::Finished, |moment| After::At(appliance.instant_of(moment)))
+    }
+
+    /// The earliest moment of those that were not due.
+    pub(super) const fn later(&self) -> Option<u64> {
+        self.later
+    }
+
+    /// Goes on to the next recipient that is due here, without taking it. Returns whether there is one.
+    async fn seek<P: Platform>(&mut self, appliance: &Appliance<'_, P>) -> Result<bool, SpoolError> {
         loop {
             while let Some(recipient) = self.recipients.get(self.used) {
-                self.used += 1;
-                if recipient.state.is_open() {
-                    return Ok(Some(recipient.clone()));
+                if self.is_due(appliance, recipient) {
+                    return Ok(true);
                 }
+                if let RecipientState::Deferred { next_try, .. } = recipient.state
+                    && next_try > self.due_by
+                    && self.is_here(appliance, recipient)
+                {
+                    self.later = Some(self.later.map_or(next_try, |later| later.min(next_try)));
+                }
+                self.used += 1;
             }
-            appliance.spool.recipients(id, self.next, &mut self.recipients).await?;
+            appliance.spool.recipients(self.errand.id, self.next, &mut self.recipients).await?;
             self.used = 0;
             match self.recipients.last() {
                 Some(last) => self.next = last.index.saturating_add(1),
-                None => return Ok(None),
+                None => return Ok(false),
             }
         }
+    }
+
+    fn is_due<P: Platform>(&self, appliance: &Appliance<'_, P>, recipient: &Recipient) -> bool {
+        let due = match recipient.state {
+            RecipientState::Pending => true,
+            RecipientState::Deferred { next_try, .. } => next_try <= self.due_by,
+            _ => false,
+        };
+        due && self.is_here(appliance, recipient)
+    }
+
+    fn is_here<P: Platform>(&self, appliance: &Appliance<'_, P>, recipient: &Recipient) -> bool {
+        appliance.way(self.null_sender, &recipient.address, |way| {
+            appliance.schedule.is_named(self.errand.destination, way.name)
+        })
+    }
+
+    /// The next recipient that is due here.
+    pub(super) async fn next<P: Platform>(
+        &mut self,
+        appliance: &Appliance<'_, P>,
+    ) -> Result<Option<&Recipient>, SpoolError> {
+        if !self.seek(appliance).await? {
+            return Ok(None);
+        }
+        self.used += 1;
+        Ok(self.recipients.get(self.used - 1))
     }
 }
 
@@ -240,7 +362,7 @@ async fn send_content<P: Platform, S: Stream>(
     appliance: &Appliance<'_, P>,
     connection: &mut Connection<'_, '_, P, S>,
     letter: &Letter,
-) -> Result<Result<(), Broken>, SpoolError> {
+) -> Result<Result<(), Interrupted>, SpoolError> {
     // Alone in memory because of its size: the worker's future stays small.
     let mut emitter = Box::new(Emitter::new(&letter.recipe));
     let mut offset = 0u32;
@@ -254,8 +376,8 @@ async fn send_content<P: Platform, S: Stream>(
         let (stored, emitted) = (&connection.buffers.stored, &mut connection.buffers.emitted);
         emitter.push(stored.get(..read).unwrap_or_default(), emitted);
         count(&appliance.counters.delivered_bytes, emitted.len() as u64);
-        if connection.send_content().await.is_err() {
-            return Ok(Err(Broken));
+        if let Err(why) = connection.send_content().await {
+            return Ok(Err(why));
         }
         yield_now().await;
     }
@@ -264,44 +386,25 @@ async fn send_content<P: Platform, S: Stream>(
     }
     emitter.finish(&mut connection.buffers.emitted);
     count(&appliance.counters.delivered_bytes, connection.buffers.emitted.len() as u64);
-    let sent = connection.send_content().await.is_ok() && connection.flush_content().await.is_ok();
-    if !sent || connection.client.content_end().is_err() {
-        return Ok(Err(Broken));
+    if let Err(why) = connection.send_content().await {
+        return Ok(Err(why));
+    }
+    if let Err(why) = connection.flush_content().await {
+        return Ok(Err(why));
+    }
+    if connection.client.content_end().is_err() {
+        return Ok(Err(Interrupted::Broken));
     }
     Ok(connection.send().await.map(|_| ()))
 }
 
-/// What a failure means for one recipient.
-struct Failure {
-    reply: Option<Reply>,
-    text: String,
-    permanence: Permanence,
-}
-
-impl Failure {
-    fn from_reply(reply: &Reply) -> Self {
-        Self { text: format!("{reply}"), permanence: reply.permanence(), reply: Some(reply.clone()) }
-    }
-
-    fn state(&self) -> RecipientState {
-        let status = Status::new(self.reply.as_ref().map_or(0, |r| r.code), &self.text);
-        match self.permanence {
-            Permanence::Transient => RecipientState::Deferred { status, attempts: 1, next_try: 0 },
-            Permanence::Permanent => RecipientState::Failed(status),
-        }
-    }
-}
-
-/// Puts the outcome of a transaction into the spool, tells it, and says what comes next.
-async fn record<P: Platform, S: Stream>(
-    appliance: &Appliance<'_, P>,
-    connection: &Connection<'_, '_, P, S>,
-    letter: &Letter,
+/// What a transaction that ended without a word on each recipient means for them.
+pub(super) fn meaning(
     ending: Ending,
-    handed: &[Handed],
-) -> Next {
-    let id = letter.arrival.id;
-    let for_accepted = match ending {
+    in_doubt: bool,
+    size: u64,
+) -> Result<Result<Reply, Failure>, SpoolError> {
+    Ok(match ending {
         Ending::Answered(MessageOutcome::Delivered(reply)) => Ok(reply),
         Ending::Answered(MessageOutcome::Refused(reply)) => Err(Failure::from_reply(&reply)),
         // Nobody was accepted: each recipient has its own answer.
@@ -314,245 +417,34 @@ async fn record<P: Platform, S: Stream>(
             Err(Failure { permanence: Permanence::Transient, ..Failure::from_reply(&reply) })
         }
         Ending::Closed(end) => {
-            let doubt = if connection.client.is_in_doubt() { ", the peer may have taken it" } else { "" };
+            let doubt = if in_doubt { ", the peer may have taken it" } else { "" };
             let text = format!("{}{doubt}", end_text(&end));
             Err(Failure { reply: None, text, permanence: Permanence::Transient })
         }
         Ending::TooLarge(most) => Err(Failure {
             reply: Some(Reply::new(552, EnhancedStatus(5, 3, 4), "")),
-            text: format!("552 5.3.4 {} octets, the next hop takes {most}", letter.transaction.size),
+            text: format!("552 5.3.4 {size} octets, the next hop takes {most}"),
             permanence: Permanence::Permanent,
         }),
-        Ending::Unreadable(error) => return unreadable(appliance, id, error).await,
-    };
-    let mut states: Vec<(u16, RecipientState)> = Vec::with_capacity(handed.len());
-    for h in handed {
-        let failure = match (&h.word, &for_accepted) {
-            (Word::Later, _) => continue,
-            (Word::Accepted, Ok(_)) => {
-                states.push((h.index, RecipientState::Delivered));
-                continue;
-            }
-            (Word::Refused(reply), _) => Failure::from_reply(reply).state(),
-            (Word::Accepted | Word::None, Err(failure)) => failure.state(),
-            (Word::None, Ok(_)) => continue,
-        };
-        states.push((h.index, failure));
-    }
-    // A refused MAIL, a message too large: no recipient was handed over, and the answer is for all that are open.
-    let for_all = match &for_accepted {
-        Err(failure) if handed.is_empty() => Some(failure),
-        _ => None,
-    };
-    if let Some(failure) = for_all
-        && let Err(error) = all_open(appliance, id, failure, &mut states).await
-    {
-        return unreadable(appliance, id, error).await;
-    }
-    let outcome = Outcome { appliance, letter, states, handed };
-    let next = outcome.commit().await;
-    outcome.tell(connection.remote.ip(), for_accepted.as_ref().ok(), next);
-    next
-}
-
-async fn all_open<P: Platform>(
-    appliance: &Appliance<'_, P>,
-    id: QueueId,
-    failure: &Failure,
-    states: &mut Vec<(u16, RecipientState)>,
-) -> Result<(), SpoolError> {
-    let mut page = Page::new(0);
-    while let Some(recipient) = page.next_open(appliance, id).await? {
-        states.push((recipient.index, failure.state()));
-    }
-    Ok(())
-}
-
-struct Outcome<'o, 'f, P: Platform> {
-    appliance: &'o Appliance<'f, P>,
-    letter: &'o Letter,
-    states: Vec<(u16, RecipientState)>,
-    handed: &'o [Handed],
-}
-
-impl<P: Platform> Outcome<'_, '_, P> {
-    /// Writes the new states to flash. The whole message is removed with one record if everybody has it.
-    async fn commit(&self) -> Next {
-        let (appliance, id) = (self.appliance, self.letter.arrival.id);
-        let Some(brief) = appliance.spool.brief(id) else { return Next::Nothing };
-        let closed = self.states.iter().filter(|(_, state)| !state.is_open()).count();
-        let failed_now = self.states.iter().any(|(_, state)| matches!(state, RecipientState::Failed(_)));
-        let still_open = usize::from(brief.recipients_open).saturating_sub(closed);
-        let written = if still_open > 0 {
-            self.commit_deferred(brief.attempts).await
-        } else if let Some(failure) = self.any_failure(failed_now, brief.recipients).await {
-            self.commit_failed(&failure).await
-        } else {
-            appliance.spool.remove(id, Removal::Delivered).await.map(|()| Next::Nothing)
-        };
-        match written {
-            Ok(next) => next,
-            Err(error) => {
-                // What the peer took must not be sent again because our flash fails: off the schedule until a restart.
-                appliance.spool_failed(id, error);
-                appliance.schedule.explain(id, "its outcome could not be written to flash");
-                Next::Nothing
-            }
-        }
-    }
-
-    /// The text of a recipient's failure, in this attempt or an earlier one.
-    async fn any_failure(&self, failed_now: bool, recipients: u16) -> Option<String> {
-        if failed_now {
-            return self.first_failure().map(|status| status.text.as_str().into());
-        }
-        if usize::from(recipients) == self.handed.len() {
-            return None;
-        }
-        let id = self.letter.arrival.id;
-        let mut page = Vec::new();
-        let mut next = 0;
-        while self.appliance.spool.recipients(id, next, &mut page).await.is_ok() {
-            for recipient in &page {
-                if let RecipientState::Failed(status) = &recipient.state {
-                    return Some(status.text.as_str().into());
-                }
-            }
-            match page.last() {
-                Some(last) => next = last.index.saturating_add(1),
-                None => return None,
-            }
-        }
-        // Keep it for the operator rather than call it delivered.
-        Some("its recipients cannot be read".into())
-    }
-
-    /// Nobody is open any more and somebody failed: the message stays for the operator.
-    async fn commit_failed(&self, reason: &str) -> Result<Next, SpoolError> {
-        let id = self.letter.arrival.id;
-        self.appliance.spool.change(id, &self.states, &self.attempt(reason)).await?;
-        self.appliance.hold(id, reason).await;
-        Ok(Next::Nothing)
-    }
-
-    async fn commit_deferred(&self, attempts: u16) -> Result<Next, SpoolError> {
-        let (appliance, id) = (self.appliance, self.letter.arrival.id);
-        let postponed_only = self.handed.iter().any(|h| h.word == Word::Later)
-            && !self.states.iter().any(|(_, state)| matches!(state, RecipientState::Deferred { .. }));
-        let (first_s, max_s) = (appliance.settings().retry_first_s, appliance.settings().retry_max_s);
-        let pause = backoff_s(first_s, max_s, attempts.into(), appliance.random_u32());
-        let reason = self.first_failure().map_or_else(String::new, |status| status.text.as_str().into());
-        appliance.spool.change(id, &self.states, &self.attempt(&reason)).await?;
-        if postponed_only {
-            return Ok(Next::Now(Step::Deliver));
-        }
-        if is_expired(appliance, id) {
-            return Ok(expire(appliance, id, &reason).await);
-        }
-        Ok(Next::At(appliance.now().plus_s(pause.into()), Step::Deliver))
-    }
-
-    fn first_failure(&self) -> Option<&Status> {
-        self.states.iter().find_map(|(_, state)| state.status())
-    }
-
-    /// What is recorded about this attempt. A transaction without a failure leaves the reason of an earlier one.
-    fn attempt<'r>(&self, reason: &'r str) -> Change<'r> {
-        let code = self.first_failure().map_or(250, |status| status.code);
-        Change {
-            attempt: Some(Attempt::new(self.appliance.unix_seconds(), code, reason)),
-            reason: (!reason.is_empty()).then_some(reason),
-            ..Change::default()
-        }
-    }
-
-    /// One event for each recipient, after the flash has it.
-    fn tell(&self, peer: core::net::IpAddr, delivered: Option<&Reply>, next: Next) {
-        let (appliance, arrival) = (self.appliance, &self.letter.arrival);
-        let retry_s = match next {
-            Next::At(at, _) => {
-                u32::try_from(at.micros_since(appliance.now()) / 1_000_000).unwrap_or(u32::MAX)
-            }
-            Next::Now(_) | Next::Nothing => 0,
-        };
-        let delay_s = match (arrival.time, appliance.unix_seconds()) {
-            (Some(then), Some(now)) => u32::try_from(now.saturating_sub(then)).unwrap_or(u32::MAX),
-            _ => 0,
-        };
-        let counters = &appliance.counters;
-        for (index, state) in &self.states {
-            let to = self.handed.iter().find(|h| h.index == *index).map_or("", |h| h.mailbox.as_str());
-            let (id, to) = (arrival.id, to.into());
-            match state {
-                RecipientState::Delivered => {
-                    count(&counters.delivered, 1);
-                    let size = u32::try_from(self.letter.transaction.size).unwrap_or(u32::MAX);
-                    let (code, status) = delivered.map_or((250, None), |r| (r.code, r.status));
-                    let reply = delivered.map_or("", |r| &*r.text).into();
-                    appliance.record(&Told::Delivered { id, to, peer, size, delay_s, code, status, reply });
-                }
-                RecipientState::Deferred { status: Status { code, text }, .. } => {
-                    count(&counters.deferred, 1);
-                    let (peer, code, reply) = (Some(peer), *code, text.as_str().into());
-                    appliance.record(&Told::Deferred { id, to, peer, code, status: None, reply, retry_s });
-                }
-                RecipientState::Failed(Status { code, text }) => {
-                    count(&counters.failed, 1);
-                    let (peer, code, reply) = (Some(peer), *code, text.as_str().into());
-                    appliance.record(&Told::Failed { id, to, peer, code, status: None, reply });
-                }
-                RecipientState::Pending | RecipientState::Relayed(_) | RecipientState::Closed(_) => {}
-            }
-        }
-        if appliance.spool.brief(arrival.id).is_none() {
-            appliance.record(&Told::Removed { id: arrival.id, reason: "delivered".into() });
-        }
-    }
+        Ending::Unreadable(error) => return Err(error),
+    })
 }
 
 /// The stored message cannot be read: it is kept for the operator.
-async fn unreadable<P: Platform>(appliance: &Appliance<'_, P>, id: QueueId, error: SpoolError) -> Next {
+pub(super) async fn unreadable<P: Platform>(
+    appliance: &Appliance<'_, P>,
+    id: QueueId,
+    error: SpoolError,
+) -> After {
     if error == SpoolError::NoSuchMessage {
-        return Next::Nothing;
+        return After::Gone;
     }
     appliance.spool_failed(id, error);
     match error {
-        SpoolError::Damaged => appliance.hold(id, "cannot be read: a stored record is damaged").await,
-        _ => return Next::At(appliance.now().plus_s(60), Step::Deliver),
-    }
-    Next::Nothing
-}
-
-/// Whether a message has waited longer than mail is kept. While the time is unknown nothing expires.
-pub(super) fn is_expired<P: Platform>(appliance: &Appliance<'_, P>, id: QueueId) -> bool {
-    let lifetime_s = u64::from(appliance.settings().message_lifetime_s);
-    let arrived = appliance.spool.brief(id).and_then(|brief| brief.time);
-    match (arrived, appliance.unix_seconds()) {
-        (Some(arrived), Some(now)) => now.saturating_sub(arrived) > lifetime_s,
-        _ => false,
-    }
-}
-
-/// Fails every recipient that is still open, because the message is too old; it stays for the operator.
-pub(super) async fn expire<P: Platform>(appliance: &Appliance<'_, P>, id: QueueId, last: &str) -> Next {
-    let reason = format!("given up after its lifetime; last: {last}");
-    let failure = Failure {
-        reply: Some(Reply::new(554, EnhancedStatus(5, 4, 7), "")),
-        text: reason.clone(),
-        permanence: Permanence::Permanent,
-    };
-    let mut states = Vec::new();
-    let written = match all_open(appliance, id, &failure, &mut states).await {
-        Ok(()) => {
-            let change = Change { reason: Some(&reason), ..Change::default() };
-            appliance.spool.change(id, &states, &change).await
+        SpoolError::Damaged => {
+            appliance.hold(id, "cannot be read: a stored record is damaged").await;
+            After::Off
         }
-        Err(error) => Err(error),
-    };
-    if let Err(error) = written {
-        return unreadable(appliance, id, error).await;
+        _ => After::At(appliance.now().plus_s(UNREADABLE_AGAIN_S)),
     }
-    count(&appliance.counters.failed, states.len() as u64);
-    appliance.hold(id, &reason).await;
-    Next::Nothing
 }

@@ -1,7 +1,7 @@
 //! Commands that only look.
 
 use super::view::{Count, Duration};
-use crate::schedule::Obstruction;
+use crate::schedule::{DestinationState, Obstruction};
 use crate::{Appliance, Machine, Platform};
 use alloc::format;
 use alloc::string::String;
@@ -247,7 +247,7 @@ async fn check_identities<P: Platform>(appliance: &Appliance<'_, P>) -> (Mark, S
 }
 
 async fn check_next_hop<P: Platform>(appliance: &Appliance<'_, P>) -> (Mark, String) {
-    match appliance.schedule.obstruction() {
+    match appliance.schedule.obstruction(appliance.has_destination()) {
         Some(Obstruction::NoNextHop) => return (Mark::Look, "none: mail waits; see `set next-hop`".into()),
         Some(Obstruction::Unreachable { reason, .. }) => return (Mark::Bad, reason),
         None => {}
@@ -262,7 +262,7 @@ async fn check_next_hop<P: Platform>(appliance: &Appliance<'_, P>) -> (Mark, Str
         },
     };
     // Connections belong to the workers, and they make one only for mail.
-    if appliance.schedule.is_open() {
+    if appliance.schedule.state_of(&format!("{next_hop}")) == DestinationState::Open {
         (Mark::Good, format!("{who}, took the last connection"))
     } else {
         (Mark::Look, format!("{who}, not tried yet: no mail to deliver"))

@@ -56,7 +56,7 @@ pub(super) async fn list<P: Platform, W: Write>(
     }
     let held = if held > 0 { format!(", {held} held") } else { String::new() };
     screen.line(format_args!("{}{held}.", Count(rows.into(), "message"))).await;
-    if let Some(obstruction) = appliance.schedule.obstruction() {
+    if let Some(obstruction) = appliance.schedule.obstruction(appliance.has_destination()) {
         screen.line(obstruction_text(appliance, &obstruction)).await;
     }
     Outcome::Done
@@ -123,7 +123,7 @@ impl Standing {
             (MessageState::Queued, false, true) => ("waiting", true),
             (MessageState::Queued, false, false) => ("not decided yet", true),
         };
-        let obstruction = if brief.has_recipe { appliance.schedule.obstruction() } else { None };
+        let obstruction = if brief.has_recipe { appliance.schedule.obstruction_of(brief.id) } else { None };
         let next = match (waits, appliance.schedule.due_at(brief.id), &obstruction) {
             (false, ..) | (true, None, Some(Obstruction::NoNextHop)) => String::new(),
             (true, Some(at), _) => format!("next try in {}", until_instant(appliance, at)),

@@ -138,6 +138,8 @@ async fn put_in_force<P: Platform, W: Write>(
         before.next_hop != edited.next_hop || before.null_sender_next_hop != edited.null_sender_next_hop;
     if moved {
         destinations_changed(appliance);
+    } else {
+        appliance.limits_changed();
     }
     appliance.factory_fresh.set(false);
     appliance.record(&Event::SettingsSaved);

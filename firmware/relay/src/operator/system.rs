@@ -71,6 +71,7 @@ async fn stop<P: Platform>(appliance: &Appliance<'_, P>) {
     while !appliance.schedule.is_idle() && appliance.now() < end {
         appliance.timer.sleep_until(appliance.now().plus_ms(FINISH_LOOK_MS)).await;
     }
+    appliance.keep_time().await;
 }
 
 async fn restart<P: Platform>(appliance: &Appliance<'_, P>) -> Outcome {
@@ -89,7 +90,7 @@ pub(super) async fn factory_reset<P: Platform, W: Write>(
     // What would be accepted from here on would be erased, or outlive the erasing.
     stop(appliance).await;
     appliance.settings.replace(settings::Settings::default());
-    appliance.schedule.set_destination(false);
+    appliance.routing_changed();
     let mut erased = appliance.settings_store.lock().await.factory_reset().await.is_ok();
     for range in [SETTINGS_BLOCKS, KEYSTORE_BLOCKS, EVENTS_BLOCKS] {
         for block in range {

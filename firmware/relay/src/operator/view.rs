@@ -1,10 +1,8 @@
 //! What the screens show of the schedule, and how figures look.
 
-use crate::schedule::Obstruction;
+use crate::schedule::{DestinationState, DestinationView};
 use crate::{Appliance, Platform};
-use alloc::format;
 use alloc::string::String;
-use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
 use envelope::QueueId;
@@ -50,46 +48,41 @@ pub(super) struct Place {
 /// Name of the place where mail waits that no next hop is known for.
 pub(super) const NOWHERE: &str = "(no next hop)";
 
-/// Every destination that has mail or was heard of.
+/// Every destination that has mail or connections or is in trouble.
 pub(super) fn places<P: Platform>(appliance: &Appliance<'_, P>) -> Vec<Place> {
-    let mut place = Place {
-        name: name(appliance),
-        health: if appliance.schedule.is_open() { Health::Working } else { Health::Untried },
-        messages: 0,
-        connections: appliance.schedule.connections(),
-        reason: String::new(),
-        next_probe: None,
+    let place = |view: DestinationView| Place {
+        health: match view.state {
+            _ if view.name.is_empty() => Health::NoRoute,
+            DestinationState::Untried => Health::Untried,
+            DestinationState::Open => Health::Working,
+            DestinationState::Failing => Health::Failing,
+        },
+        name: name(view.name),
+        messages: view.messages,
+        connections: view.connections,
+        reason: view.reason,
+        next_probe: view.next_probe,
     };
-    appliance.spool.for_each(|brief| place.messages += u32::from(brief.has_recipe));
-    match appliance.schedule.obstruction() {
-        Some(Obstruction::NoNextHop) => place.health = Health::NoRoute,
-        Some(Obstruction::Unreachable { until, reason }) => {
-            place.health = Health::Failing;
-            place.reason = reason;
-            place.next_probe = Some(until);
-        }
-        None => {}
-    }
-    vec![place]
+    appliance.schedule.destinations().into_iter().map(place).collect()
 }
 
-fn name<P: Platform>(appliance: &Appliance<'_, P>) -> String {
-    appliance.settings().next_hop.as_ref().map_or_else(|| NOWHERE.into(), |next_hop| format!("{next_hop}"))
+fn name(name: String) -> String {
+    if name.is_empty() { NOWHERE.into() } else { name }
 }
 
 /// Names of the destinations that a message still goes to, as far as it is routed.
 pub(super) fn places_of<P: Platform>(appliance: &Appliance<'_, P>, brief: &Brief) -> Vec<String> {
-    if brief.has_recipe { vec![name(appliance)] } else { Vec::new() }
+    appliance.schedule.errands(brief.id).into_iter().map(|errand| name(errand.destination)).collect()
 }
 
-/// Seconds since a message arrived, if that is known.
+/// Seconds of operation since a message arrived.
 pub(super) fn age<P: Platform>(appliance: &Appliance<'_, P>, brief: &Brief) -> Option<u64> {
-    Some(appliance.unix_seconds()?.saturating_sub(brief.time?))
+    Some(appliance.operating_seconds().saturating_sub(brief.moment))
 }
 
 /// Seconds until a recipient's next attempt, which the spool keeps in the clock of the queue; `None`: it is due.
-pub(super) fn until<P: Platform>(_appliance: &Appliance<'_, P>, _next_try: u64) -> Option<u64> {
-    None
+pub(super) fn until<P: Platform>(appliance: &Appliance<'_, P>, next_try: u64) -> Option<u64> {
+    next_try.checked_sub(appliance.operating_seconds()).filter(|seconds| *seconds > 0)
 }
 
 /// Whether somebody works on the message.
@@ -99,18 +92,17 @@ pub(super) fn is_in_hands<P: Platform>(appliance: &Appliance<'_, P>, id: QueueId
 
 /// Puts a message onto the schedule again, by what the spool knows of it.
 pub(super) fn schedule_again<P: Platform>(appliance: &Appliance<'_, P>, id: QueueId) {
-    if let Some(brief) = appliance.spool.brief(id) {
-        appliance.schedule.add(id, appliance.next_step(&brief));
-    }
+    appliance.schedule_again(id);
 }
 
 /// Nothing is known of a message any more that has left the queue.
-pub(super) fn forget<P: Platform>(_appliance: &Appliance<'_, P>, _id: QueueId) {}
+pub(super) fn forget<P: Platform>(appliance: &Appliance<'_, P>, id: QueueId) {
+    appliance.schedule.forget(id, appliance.now());
+}
 
 /// Settings or routes have changed: mail goes where it goes now, at once.
 pub(super) fn destinations_changed<P: Platform>(appliance: &Appliance<'_, P>) {
-    appliance.schedule.set_destination(appliance.settings().next_hop.is_some());
-    appliance.schedule.hurry(None);
+    appliance.routing_changed();
 }
 
 /// Seconds as `12s`, `5min`, `3h`, `9d`: at most six characters.

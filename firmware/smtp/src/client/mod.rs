@@ -428,6 +428,12 @@ impl Client {
         self.awaited.front() == Some(&Awaited::End)
     }
 
+    /// Whether a transaction can begin now: [`Event::Ready`] has been fetched.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        matches!(self.state, State::Ready) && self.events.is_empty()
+    }
+
     /// Whether the connection is over: send what is left and close.
     #[must_use]
     pub const fn is_closed(&self) -> bool {
@@ -491,7 +497,7 @@ impl Client {
         if reply.code == 421 {
             // RFC 5321 §3.8: a server that goes down may say so at any time.
             self.close(End::Refused(reply));
-        } else if matches!(self.state, State::Content(_)) && !reply.is_positive() {
+        } else if matches!(self.state, State::Content(_) | State::Ended) && !reply.is_positive() {
             // It does not want to hear the rest. There is no way to stop content but to hang up.
             self.tell(Event::Message(MessageOutcome::Refused(reply.clone())));
             self.close(End::Refused(reply));

@@ -19,6 +19,9 @@ fn a_message_too_large_for_the_peer_keeps_no_connection_busy() {
         let sink = world.next_hop();
         sink.behave(|b| b.keywords = vec!["PIPELINING".into(), "SIZE 100".into()]);
         let gateway = passing_gateway(&world).await;
+        // Failures are shown to the operator, and no sender is told.
+        gateway.console("set commissioning on").await;
+        assert!(gateway.console("save").await.contains("Saved."));
         send(&world, "large").await;
         let said_goodbye = || sink.commands().iter().any(|command| command == "QUIT");
         assert!(world.wait_until(10, said_goodbye).await, "{:?}", sink.commands());

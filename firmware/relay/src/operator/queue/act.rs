@@ -169,7 +169,7 @@ async fn hold<P: Platform>(appliance: &Appliance<'_, P>, id: QueueId) -> Result<
     if !appliance.spool.brief(id).is_some_and(|brief| queued(brief.state)) {
         return Ok(Done::Already);
     }
-    if !appliance.schedule.withdraw(id) {
+    if !appliance.schedule.withdraw(id, appliance.now()) {
         return Ok(Done::Busy);
     }
     appliance.hold(id, "held by the operator").await;
@@ -197,7 +197,7 @@ async fn bounce<P: Platform>(
     id: QueueId,
     part: Option<&str>,
 ) -> Result<Done, SpoolError> {
-    if !appliance.schedule.withdraw(id) {
+    if !appliance.schedule.withdraw(id, appliance.now()) {
         return Ok(Done::Busy);
     }
     match report::bounce(appliance, id, part, "given up by the operator").await {
@@ -214,7 +214,7 @@ async fn remove<P: Platform>(
     id: QueueId,
     part: Option<&str>,
 ) -> Result<Done, SpoolError> {
-    if !appliance.schedule.withdraw(id) {
+    if !appliance.schedule.withdraw(id, appliance.now()) {
         return Ok(Done::Busy);
     }
     if let Some(domain) = part {
@@ -285,7 +285,7 @@ pub(in crate::operator) async fn retry<P: Platform, W: Write>(
             view::schedule_again(appliance, aim.id);
         }
         if *target != QueueTarget::All {
-            appliance.schedule.hurry(Some(aim.id));
+            appliance.schedule.hurry(Some(aim.id), appliance.now());
         }
         done += 1;
         shared += u64::from(aim.shared);
@@ -295,7 +295,7 @@ pub(in crate::operator) async fn retry<P: Platform, W: Write>(
         return Outcome::Done;
     }
     if *target == QueueTarget::All {
-        appliance.schedule.hurry(None);
+        appliance.schedule.hurry(None, appliance.now());
     }
     screen.line("Tried now.").await;
     tell_shared(shared, false, screen).await;

@@ -1,0 +1,241 @@
+//! The record of what a peer said, on flash before anything else happens, and what follows from it.
+
+use super::connection::Connection;
+use super::transaction::{Ending, Handed, Letter, Page, Word, meaning, retry_times, unreadable};
+use crate::counters::count;
+use crate::schedule::After;
+use crate::time::backoff_s;
+use crate::{Appliance, Platform};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::net::IpAddr;
+use envelope::Permanence;
+use events::Event as Told;
+use platform::Stream;
+use smtp::Reply;
+use spool::{Attempt, Change, RecipientState, Removal, SpoolError, Status};
+
+/// What a failure means for one recipient.
+pub(super) struct Failure {
+    pub(super) reply: Option<Reply>,
+    pub(super) text: String,
+    pub(super) permanence: Permanence,
+}
+
+impl Failure {
+    pub(super) fn from_reply(reply: &Reply) -> Self {
+        Self { text: format!("{reply}"), permanence: reply.permanence(), reply: Some(reply.clone()) }
+    }
+
+    /// The new state of a recipient that had so many attempts before.
+    fn state(&self, attempts: u8, pauses: &Pauses) -> RecipientState {
+        let status = Status::new(self.reply.as_ref().map_or(0, |r| r.code), &self.text);
+        match self.permanence {
+            Permanence::Transient => RecipientState::Deferred {
+                status,
+                attempts: attempts.saturating_add(1),
+                next_try: pauses.next_try(attempts),
+            },
+            Permanence::Permanent => RecipientState::Failed(status),
+        }
+    }
+}
+
+/// When recipients are tried again that failed in the same transaction: those with as many attempts at the same moment,
+/// so that they stay together.
+struct Pauses {
+    now_s: u64,
+    first_s: u32,
+    max_s: u32,
+    random: u32,
+}
+
+impl Pauses {
+    fn next_try(&self, attempts: u8) -> u64 {
+        let pause = backoff_s(self.first_s, self.max_s, attempts.into(), self.random);
+        self.now_s.saturating_add(pause.into())
+    }
+}
+
+/// What became of an errand in one transaction.
+pub(super) struct Outcome {
+    pub(super) after: After,
+    /// Whether something came out that must be reported.
+    pub(super) news: bool,
+    /// The first recipient that did not fit into the transaction.
+    pub(super) again_from: Option<u16>,
+}
+
+/// The new state of one recipient, and to whom the event about it is addressed.
+struct Fate<'h> {
+    index: u16,
+    to: Option<&'h Handed>,
+    state: RecipientState,
+}
+
+/// Puts the outcome of a transaction into the spool, tells it, and says what comes next.
+pub(super) async fn record<P: Platform, S: Stream>(
+    appliance: &Appliance<'_, P>,
+    connection: &Connection<'_, '_, P, S>,
+    letter: &Letter,
+    ending: Ending,
+    handed: &[Handed],
+    page: &mut Page,
+) -> Outcome {
+    let id = letter.arrival.id;
+    let for_accepted = match meaning(ending, connection.client.is_in_doubt(), letter.transaction.size) {
+        Ok(meaning) => meaning,
+        Err(error) => return Outcome::only(unreadable(appliance, id, error).await),
+    };
+    let (first_s, max_s) = retry_times(appliance);
+    let now_s = appliance.operating_seconds();
+    let pauses = Pauses { now_s, first_s, max_s, random: appliance.random_u32() };
+    let mut results = Vec::with_capacity(handed.len());
+    for h in handed {
+        let state = match (&h.word, &for_accepted) {
+            (Word::Later, _) | (Word::None, Ok(_)) => continue,
+            (Word::Accepted, Ok(reply)) if h.tell_success => {
+                RecipientState::Relayed(Status::new(reply.code, &format!("{reply}")))
+            }
+            (Word::Accepted, Ok(_)) => RecipientState::Delivered,
+            (Word::Refused(reply), _) => Failure::from_reply(reply).state(h.attempts, &pauses),
+            (Word::Accepted | Word::None, Err(failure)) => failure.state(h.attempts, &pauses),
+        };
+        results.push(Fate { index: h.index, to: Some(h), state });
+    }
+    // A refused MAIL, a message too large: no recipient was handed over, and the answer is for all that are due here.
+    if let Err(failure) = &for_accepted
+        && handed.is_empty()
+    {
+        page.rewind(0);
+        loop {
+            match page.next(appliance).await {
+                Ok(Some(recipient)) => {
+                    let attempts = match recipient.state {
+                        RecipientState::Deferred { attempts, .. } => attempts,
+                        _ => 0,
+                    };
+                    let state = failure.state(attempts, &pauses);
+                    results.push(Fate { index: recipient.index, to: None, state });
+                }
+                Ok(None) => break,
+                Err(error) => return Outcome::only(unreadable(appliance, id, error).await),
+            }
+        }
+    }
+    let again_from = handed.iter().find(|h| h.word == Word::Later).map(|h| h.index);
+    let deferred = results.iter().filter_map(|result| match result.state {
+        RecipientState::Deferred { next_try, .. } => Some(next_try),
+        _ => None,
+    });
+    let next = deferred.chain(page.later()).min();
+    let after = match (again_from, next) {
+        (Some(_), _) => After::Again,
+        (None, Some(moment)) => After::At(appliance.instant_of(moment)),
+        (None, None) => After::Finished,
+    };
+    let news = results.iter().any(|result| result.state.is_unreported());
+    let peer = connection.remote.ip();
+    let reply = for_accepted.as_ref().ok();
+    let after = match commit(appliance, letter, &results, peer, reply, after).await {
+        Ok(after) => after,
+        Err(error) => {
+            // What the peer took must not be sent again because our flash fails: off the schedule until a restart.
+            appliance.spool_failed(id, error);
+            appliance.schedule.explain(id, "its outcome could not be written to flash");
+            After::Off
+        }
+    };
+    tell(appliance, letter, &results, peer, reply, now_s);
+    if after == After::Gone {
+        appliance.record(&Told::Removed { id, reason: "delivered".into() });
+    }
+    // Whatever could not be written must not be tried again in this connection either.
+    let again_from = again_from.filter(|_| after == After::Again);
+    Outcome { after, news, again_from }
+}
+
+impl Outcome {
+    const fn only(after: After) -> Self {
+        Self { after, news: false, again_from: None }
+    }
+}
+
+/// Writes the new states to flash. The whole message is removed with one record if everybody has it and nobody is to be
+/// told.
+async fn commit<P: Platform>(
+    appliance: &Appliance<'_, P>,
+    letter: &Letter,
+    results: &[Fate<'_>],
+    peer: IpAddr,
+    reply: Option<&Reply>,
+    after: After,
+) -> Result<After, SpoolError> {
+    let id = letter.arrival.id;
+    let Some(brief) = appliance.spool.brief(id) else { return Ok(After::Gone) };
+    let closed = results.iter().filter(|result| !result.state.is_open()).count();
+    let owed = results.iter().any(|result| result.state.is_unreported());
+    if usize::from(brief.recipients_open) <= closed && brief.recipients_unreported == 0 && !owed {
+        appliance.spool.remove(id, Removal::Delivered).await?;
+        return Ok(After::Gone);
+    }
+    let failure = results
+        .iter()
+        .filter(|result| result.state != RecipientState::Delivered)
+        .find_map(|r| r.state.status());
+    let (code, said) = match (failure, reply) {
+        (Some(status), _) => (status.code, status.text.as_str()),
+        (None, Some(reply)) => (reply.code, &*reply.text),
+        (None, None) => (0, ""),
+    };
+    let change = Change {
+        moment: appliance.operating_seconds(),
+        attempt: Some(Attempt::new(appliance.unix_seconds(), code, &format!("{peer}: {said}"))),
+        // A transaction without a failure leaves the reason of an earlier one.
+        reason: failure.map(|status| status.text.as_str()),
+        ..Change::default()
+    };
+    let states: Vec<_> = results.iter().map(|result| (result.index, result.state.clone())).collect();
+    appliance.spool.change(id, &states, &change).await?;
+    Ok(after)
+}
+
+/// One event for each recipient, after the flash has it.
+fn tell<P: Platform>(
+    appliance: &Appliance<'_, P>,
+    letter: &Letter,
+    results: &[Fate<'_>],
+    peer: IpAddr,
+    delivered: Option<&Reply>,
+    now_s: u64,
+) {
+    let arrival = &letter.arrival;
+    let delay_s = u32::try_from(now_s.saturating_sub(arrival.moment)).unwrap_or(u32::MAX);
+    let counters = &appliance.counters;
+    for result in results {
+        let to = result.to.map_or("", |handed| handed.mailbox.as_str());
+        let (id, to) = (arrival.id, to.into());
+        match &result.state {
+            RecipientState::Delivered | RecipientState::Relayed(_) => {
+                count(&counters.delivered, 1);
+                let size = u32::try_from(letter.transaction.size).unwrap_or(u32::MAX);
+                let (code, status) = delivered.map_or((250, None), |r| (r.code, r.status));
+                let reply = delivered.map_or("", |r| &*r.text).into();
+                appliance.record(&Told::Delivered { id, to, peer, size, delay_s, code, status, reply });
+            }
+            RecipientState::Deferred { status: Status { code, text }, next_try, .. } => {
+                count(&counters.deferred, 1);
+                let retry_s = u32::try_from(next_try.saturating_sub(now_s)).unwrap_or(u32::MAX);
+                let (peer, code, reply) = (Some(peer), *code, text.as_str().into());
+                appliance.record(&Told::Deferred { id, to, peer, code, status: None, reply, retry_s });
+            }
+            RecipientState::Failed(Status { code, text }) => {
+                count(&counters.failed, 1);
+                let (peer, code, reply) = (Some(peer), *code, text.as_str().into());
+                appliance.record(&Told::Failed { id, to, peer, code, status: None, reply });
+            }
+            RecipientState::Pending | RecipientState::Closed(_) => {}
+        }
+    }
+}

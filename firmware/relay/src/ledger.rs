@@ -1,0 +1,104 @@
+//! Who occupies how much of the queue. In RAM: counted when a message comes, and after a start when it is routed.
+//!
+//! A client is an IPv4 address or an IPv6 network of 64 bits, since whoever has one address of such a network has all of
+//! them. Held mail counts for its client too, or policy would make it free. Mail that was held before the last start
+//! counts for nobody until it is released.
+
+use alloc::collections::BTreeMap;
+use core::net::IpAddr;
+
+/// One client, for counting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct ClientKey(u64);
+
+impl ClientKey {
+    pub(crate) fn new(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            // No IPv6 network that a client can have begins with these bits (RFC 4291 §2.5.5).
+            IpAddr::V4(address) => Self(0xffff_0000_0000 | u64::from(address.to_bits())),
+            IpAddr::V6(address) => Self((address.to_bits() >> 64) as u64),
+        }
+    }
+}
+
+/// Places and octets of the queue.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Use {
+    /// Messages, those included that are arriving.
+    pub(crate) messages: u32,
+    /// Octets of their content, announced or stored.
+    pub(crate) octets: u64,
+}
+
+impl Use {
+    /// Whether one more message of `octets` stays within `percent` of `whole`. A whole of nothing allows nothing.
+    pub(crate) fn allows(self, octets: u64, percent: u8, whole: Self) -> bool {
+        let share = |all: u64| all.saturating_mul(percent.into()) / 100;
+        u64::from(self.messages) < share(whole.messages.into())
+            && self.octets.saturating_add(octets) <= share(whole.octets)
+    }
+}
+
+/// What each client occupies; at most one entry for each message of the queue or arriving.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger(BTreeMap<ClientKey, Use>);
+
+impl Ledger {
+    pub(crate) fn add(&mut self, client: ClientKey, octets: u64) {
+        let entry = self.0.entry(client).or_default();
+        entry.messages = entry.messages.saturating_add(1);
+        entry.octets = entry.octets.saturating_add(octets);
+    }
+
+    pub(crate) fn remove(&mut self, client: ClientKey, octets: u64) {
+        let Some(entry) = self.0.get_mut(&client) else { return };
+        entry.messages = entry.messages.saturating_sub(1);
+        entry.octets = entry.octets.saturating_sub(octets);
+        if entry.messages == 0 {
+            self.0.remove(&client);
+        }
+    }
+
+    pub(crate) fn used(&self, client: ClientKey) -> Use {
+        self.0.get(&client).copied().unwrap_or_default()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn total(&self) -> Use {
+        self.0.values().fold(Use::default(), |sum, one| Use {
+            messages: sum.messages + one.messages,
+            octets: sum.octets + one.octets,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_is_an_address_or_a_network_of_64_bits() {
+        let key = |text: &str| ClientKey::new(text.parse().expect("an address"));
+        assert_eq!(key("10.1.0.7"), key("::ffff:10.1.0.7"));
+        assert_ne!(key("10.1.0.7"), key("10.1.0.8"));
+        assert_eq!(key("2001:db8:1:2::1"), key("2001:db8:1:2:ffff::9"));
+        assert_ne!(key("2001:db8:1:2::1"), key("2001:db8:1:3::1"));
+    }
+
+    #[test]
+    fn a_share_bounds_places_and_octets_and_what_is_given_back_is_free() {
+        let whole = Use { messages: 10, octets: 1_000 };
+        let (client, mut ledger) = (ClientKey::new([10, 0, 0, 1].into()), Ledger::default());
+        for _ in 0..8 {
+            assert!(ledger.used(client).allows(50, 80, whole));
+            ledger.add(client, 50);
+        }
+        assert!(!ledger.used(client).allows(1, 80, whole), "eight of ten places");
+        ledger.remove(client, 50);
+        assert!(ledger.used(client).allows(450, 80, whole) && !ledger.used(client).allows(451, 80, whole));
+        for _ in 0..7 {
+            ledger.remove(client, 50);
+        }
+        assert_eq!((ledger.used(client), ledger.total()), (Use::default(), Use::default()));
+    }
+}
