@@ -66,6 +66,9 @@ pub struct Options {
     /// Writes the figures to bench.toml instead of comparing with them.
     #[arg(long)]
     bless: bool,
+    /// Only the part about the queue, without comparing anything.
+    #[arg(long, conflicts_with = "bless")]
+    queue: bool,
     /// Leaves out the run that measures the emulator's processor time.
     #[arg(long)]
     no_cpu: bool,
@@ -83,6 +86,10 @@ pub fn run(options: &Options) -> Result<()> {
     let wanted: Vec<_> = packages::MACHINE.iter().chain(packages::PEERS).copied().collect();
     packages::ensure(&wanted)?;
     let built = if options.no_build { build::present()? } else { build::run(&build::Options::quiet())? };
+    if options.queue {
+        step::headline("The queue");
+        return queue::measure(&built.bank, &mut Figures::new());
+    }
     step::headline("Instructions");
     let mut figures = measure(&built.bank, true)?.figures;
     figures.insert("image_bytes".to_owned(), built.image_bytes);
