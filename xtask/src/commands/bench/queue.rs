@@ -38,7 +38,7 @@ const CHURN_COUNT: usize = 2_000;
 /// Of so many come, then as many go.
 const CHURN_STEP: usize = 40;
 /// Messages that come while the flash is cleaned, to see how long they wait.
-const STALL_COUNT: usize = 120;
+const STALL_COUNT: usize = 400;
 /// A sender without identity: whether its mail passes or is held is a setting.
 const SENDER: &str = "plain@example.org";
 
