@@ -296,6 +296,12 @@ impl Index {
             .filter(|message| message.status != Status::Incoming)
     }
 
+    /// Whether there is a message with an id from `least` to `greatest`.
+    pub(crate) fn has_any(&self, least: QueueId, greatest: QueueId) -> bool {
+        let at = self.position(least).unwrap_or_else(|at| at);
+        self.order.get(at).is_some_and(|place| self.messages[usize::from(*place)].id <= greatest)
+    }
+
     pub(crate) fn places(&self) -> Vec<u16> {
         self.order.clone()
     }

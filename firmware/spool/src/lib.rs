@@ -11,6 +11,8 @@
 //!   message exist; its kill unit ends it.
 //! - *Incoming*: a message that is arriving. It has an id and promised room, and nothing else that anybody can see.
 //! - *Promise*: flash that a message may still need, counted before it is let in.
+//! - *Moment*: seconds of a clock of the caller, see below.
+//! - *Open*: a recipient that needs an attempt. *Unreported*: one of whom the sender is still to be told.
 //!
 //! # Life of a message
 //! [`Spool::begin`] promises room (or says [`SpoolFull::Now`] or [`SpoolFull::Never`]) and writes nothing.
@@ -28,10 +30,37 @@
 //! # What is expected of the flash
 //! What [`flash_log`] expects, blocks of 16 KiB or more, at least 6 of them.
 //!
+//! # States
+//! A recipient is in one of six states. The spool allows every change between them and gives them this meaning:
+//!
+//! | state | open | unreported | what follows |
+//! |---|---|---|---|
+//! | pending | yes | | an attempt, now |
+//! | deferred, with its own count of attempts and next moment | yes | | an attempt, then |
+//! | failed | | yes | a report of failure makes it closed; a release makes it pending |
+//! | relayed | | yes | a report of success makes it delivered |
+//! | delivered, closed | | | nothing |
+//!
+//! A message is finished when no recipient is open or unreported ([`Brief::is_finished`]); the caller then ends it.
+//! [`Spool::change`] writes the new states of recipients, page by page from the last to the first, and with page 0 what
+//! it says about the message: an attempt for the count and the log, the reason, the warning, the number of reports,
+//! whether it is held. Each page is one record, there wholly or not at all; a page that does not change is not written.
+//! So whoever sees after a restart that page 0 has a change sees it in the other pages too. The log keeps the last six
+//! attempts.
+//!
+//! *A report is made once* if its maker does this: commit the report, with the number of reports so far and the
+//! recipients it tells about in its facts; then change these recipients, and the number, in one [`Spool::change_each`];
+//! only then send it. After a restart a report whose number is not below [`Brief::reports`] of its message was cut off
+//! between the steps, and the change is made again: it says the same however often it is made, since states are set and
+//! the number never goes down. Both steps have their room: the report from the reserve of [`Class::Report`], the change
+//! from the promise of its message.
+//!
 //! # Moments
 //! Moments are seconds of a clock of the caller that runs only while the appliance does, so that neither a wrong time nor
 //! a time without power makes mail old. The spool compares no moments; it keeps them, and says after a mount which is
-//! the greatest that has passed ([`MountReport::moment`]).
+//! the greatest that has passed ([`MountReport::moment`]): of arrivals and changes, not of next attempts, which may lie
+//! ahead. A clock that goes on there after a cut has lost only the time since the last change. Times, in seconds since
+//! 1970, are only for people.
 //!
 //! # Records
 //! All of them have the id of the message as owner. Numbers are little-endian; octets that are not mentioned are 0.
@@ -43,6 +72,7 @@
 //! | 3 | addresses of a page | number of the page, from 1 | 0 | recipients, below |
 //! | 4 | states of a page | number of the page, from 0 | counts up | below |
 //! | 5 | recipe | 0 | counts up | octets |
+//! | 6 | end of a commit record that takes no kill mark | its block | sequence number of that | none |
 //!
 //! Other kinds are skipped, and vanish when their block is cleaned; they are free for later use.
 //!
@@ -91,17 +121,24 @@
 //! pending. Kill marks say how a message ended: 1 delivered, 2 bounced, 3 operator, 0x80 moved.
 //!
 //! # Mount
-//! 1. First pass over all directories: every commit record that is not killed is a message. If there are two of one
-//!    message, cleaning was interrupted between copy and kill; they are equal, and the older is killed now.
-//! 2. Second pass: content, pages, states and recipes of existing messages enter the index; everything else is dead.
-//!    Of equal keys the greatest version stays, of equal versions (copies) the later.
-//! 3. For each message the first 72 octets of the commit record and the state pages are read.
+//! 1. First pass over all directories: every commit record that is not ended is a message. If there are two of one
+//!    message, cleaning was interrupted between copy and kill; they are equal, and the older is ended now.
+//! 2. Second pass, over the blocks that name a message that exists: content, pages, states and recipes of existing
+//!    messages enter the index; everything else is dead. Of equal keys the greatest version stays, of equal versions
+//!    (copies) the later.
+//! 3. For each message the first 72 octets of the commit record and the state pages are read and checked.
 //!
 //! A message that lacks a chunk or a page, or whose first 72 octets are damaged, is listed as
-//! [`MessageState::Damaged`]; one whose states are damaged is held and says so ([`Brief::uncertain`]), since sending it
-//! might send it twice. Content is
-//! checked against its checksum when a reader comes to a chunk. Ids go on above every id in a slot, an open header or
-//! an intent; an id whose message was never committed may be given again after a restart.
+//! [`MessageState::Damaged`]. One with a state page that does not match its checksum is held, since sending it might
+//! send it twice, and says so ([`Brief::uncertain`]): the recipients of that page count as pending until
+//! [`Spool::release`]. The same happens if that is found later. Content is checked against its checksum when a reader
+//! comes to a chunk. Ids go on above every id in a slot, an open header or an intent; an id whose message was never
+//! committed may be given again after a restart.
+//!
+//! A mount reads the directories twice (32 octets for each slot, rounded up to whole KiB in each block), 72 octets of each
+//! message, and each state page with its slot; and computes checksums over no more. That is 0.7 MB for a bank full of
+//! large messages, 2.8 MB for 4,032 small ones, 16.6 MB for the 255,000 recipients of 255 messages, and 43 MB for the
+//! worst bank there can be, whose 657,000 records are all of 96 octets (`tests/figures.rs`).
 //!
 //! # Why `250` can be trusted
 //! *All of it is there.* Chunks, pages and tail are whole on flash before the commit record is begun, because each
@@ -131,13 +168,28 @@
 //! A block that is full may have up to `F - 32` octets that the next record did not fit. Two free blocks belong to
 //! cleaning, so `N - 3` closed blocks share at most `(N - 5) * (R - F + 32)` live octets: the emptiest of them has
 //! less than `R - F + 32`, and moving it, with what stays empty at the end of a block, takes less than the `R` that it
-//! wins back. So cleaning always comes to an end, and what was promised always fits. Ordinary mail leaves 512 KiB (of small partitions a sixteenth) and 64 index places to
-//! reports.
+//! wins back; what is left of the block that it was moved to fits any record. So cleaning always comes to an end, and
+//! what was promised always fits.
 //!
-//! A message counts with its records (each payload rounded up to 32, plus 32), the longest states that its
-//! recipients can get (640 octets for one, 2.8 KiB for a page), and its recipe or 6 KiB for one. While it arrives
-//! the longest envelope is counted; `commit` gives back what was not needed. So everything that happens to an admitted
-//! message fits, except a recipe larger than 6 KiB, which is checked when it comes.
+//! With `u(n)` for `n` rounded up to 32, plus 32, a message of `s` octets and `r` recipients in `p` pages of at most 16,
+//! whose addresses and extras take `a` octets, is promised
+//!
+//! | | octets |
+//! |---|---|
+//! | content | `u(16,320)` for each full chunk, `u(rest)` |
+//! | envelope and addresses | `64 + u(72 + 4 strings at their longest)` while it arrives, then what they take; `u(a + 4 r) + 64 p` |
+//! | states at their longest | page 0: `u(20 + 96 + 6 * 59 + 141 * n)` with `n` recipients on it; other pages `u(20 + 141 * n)` |
+//! | recipe | `u(6,144)`, or what it takes |
+//!
+//! and as many index records as that makes. Content without a declared size is promised chunk by chunk, recipients that
+//! become known later by [`Spool::extend`]. `commit` gives back what was not needed. So everything that can happen to an
+//! admitted message fits whatever else is in the queue, except a recipe larger than 6 KiB, which is checked when it
+//! comes. (`tests/capacity.rs` fills queues to the brim and lets everything happen to everything, in the worst orders.)
+//! Ordinary mail leaves 512 KiB (of small partitions a sixteenth), 512 index records and 64 messages to reports.
+//!
+//! [`SpoolFull::Never`] is the answer exactly if the promise is larger than what its class may have in an empty queue.
+//! When a block is retired the capacity shrinks, perhaps below what has been promised: nobody is let in until enough has
+//! left. What is in the queue goes on: promises are for the longest texts, and live octets are far fewer.
 //!
 //! # Cleaning and wear
 //! A block is erased when it is needed, the least worn of the dead ones first. When no more than two are free, the
@@ -148,11 +200,12 @@
 //! # Memory
 //! Tables that are allocated once: 4,160 messages, 32,768 records, 32 reading positions; about 1.2 MiB. One chunk
 //! buffer per incoming message, 64 at most, 1 MiB. A message of 25 MiB needs what one of 1 KiB needs. Look-up by id is
-//! a binary search; new ids append. Content records of a message are a list in order; a reader that goes on where it
+//! a binary search; new ids append, and the message that comes next is found without searching. Content records of a message are a list in order; a reader that goes on where it
 //! was finds its place in its cursor.
 //!
 //! # What it does not do
-//! It does not know SMTP or time, does not decide when to try again, does not encrypt, and does not repair damage.
+//! It does not know SMTP or time, does not decide when to try again or what to report, does not encrypt, and does not
+//! repair damage.
 #![no_std]
 #![forbid(unsafe_code)]
 

@@ -49,9 +49,9 @@ impl<F: NorFlash> Spool<F> {
         }
         let mut mount = Mounting { index: Index::new(geometry), log, superseded: Vec::new() };
         let blocks = mount.log.blocks_in_order();
-        mount.find_messages(&blocks, &mut report).await.map_err(flash_error)?;
+        let owners = mount.find_messages(&blocks, &mut report).await.map_err(flash_error)?;
         mount.end_superseded().await.map_err(flash_error)?;
-        mount.find_records(&blocks, &mut report).await.map_err(flash_error)?;
+        mount.find_records(&owners, &mut report).await.map_err(flash_error)?;
         for place in mount.index.places() {
             let moment = mount.complete(usize::from(place)).await.map_err(flash_error)?;
             report.moment = report.moment.max(moment);
@@ -82,12 +82,30 @@ struct Mounting<F> {
     superseded: Vec<Unwanted>,
 }
 
+/// Whose records a block holds.
+struct Owners {
+    block: u16,
+    least: u64,
+    greatest: u64,
+}
+
 impl<F: NorFlash> Mounting<F> {
-    /// First pass: the commit records that are not killed.
-    async fn find_messages(&mut self, blocks: &[u16], report: &mut MountReport) -> Result<(), LogError> {
+    /// First pass: the commit records that are not killed. Returns for each block the smallest and the greatest owner
+    /// of its other records.
+    async fn find_messages(
+        &mut self,
+        blocks: &[u16],
+        report: &mut MountReport,
+    ) -> Result<Vec<Owners>, LogError> {
+        let mut out = Vec::with_capacity(blocks.len());
         for block in blocks {
             let Some(mut scan) = self.log.scan(*block) else { continue };
+            let mut owners = Owners { block: *block, least: u64::MAX, greatest: 0 };
             while let Some(entry) = self.log.next(&mut scan).await? {
+                if entry.record.kind != COMMIT {
+                    owners.least = owners.least.min(entry.record.owner);
+                    owners.greatest = owners.greatest.max(entry.record.owner);
+                }
                 report.records += 1;
                 self.index.raise_next_id(entry.record.owner);
                 if entry.record.kind == COMMIT && entry.record.anchor && !entry.killed {
@@ -97,9 +115,10 @@ impl<F: NorFlash> Mounting<F> {
                 }
             }
             report.slots_damaged += scan.damaged();
+            out.push(owners);
             yield_now().await;
         }
-        Ok(())
+        Ok(out)
     }
 
     fn found_commit(&mut self, entry: &Entry, report: &mut MountReport) {
@@ -146,9 +165,13 @@ impl<F: NorFlash> Mounting<F> {
         Ok(())
     }
 
-    /// Second pass: the other records of messages that exist.
-    async fn find_records(&mut self, blocks: &[u16], report: &mut MountReport) -> Result<(), LogError> {
-        for block in blocks {
+    /// Second pass: the other records of messages that exist. Blocks that hold records of the dead only, which with
+    /// mail that leaves soon is most of them, are not read again.
+    async fn find_records(&mut self, blocks: &[Owners], report: &mut MountReport) -> Result<(), LogError> {
+        for Owners { block, least, greatest } in blocks {
+            if !self.index.has_any(QueueId(*least), QueueId(*greatest)) {
+                continue;
+            }
             let Some(mut scan) = self.log.scan(*block) else { continue };
             while let Some(entry) = self.log.next(&mut scan).await? {
                 let Some(place) = self.index.find(QueueId(entry.record.owner)) else { continue };
