@@ -56,7 +56,7 @@ impl Workload {
             _ if ids.is_empty() => put(random, 100, 1),
             6 | 7 => Op::Recipe(id, Rc::new(octets(self.step, 60))),
             8 => Op::Recipe(id, Rc::new(octets(self.step, 3_000))),
-            9 | 10 | 11 => {
+            9..=11 => {
                 let states =
                     (0..recipients).filter(|index| (u64::from(*index) + self.step).is_multiple_of(3));
                 let states: Vec<_> = states.map(|index| (index, any_state(random))).collect();

@@ -40,6 +40,8 @@ pub struct Counts {
     pub failures: u64,
     /// Futures that were dropped.
     pub dropped: u64,
+    /// Octets that cleaning moved.
+    pub moved: u64,
     /// Most octets that a mount read, in hundredths of the device.
     pub mount_percent: u64,
     /// Most milliseconds that a mount took.
@@ -56,6 +58,7 @@ impl Counts {
         self.erases += other.erases;
         self.failures += other.failures;
         self.dropped += other.dropped;
+        self.moved += other.moved;
         self.mount_percent = self.mount_percent.max(other.mount_percent);
         self.mount_ms = self.mount_ms.max(other.mount_ms);
     }
@@ -63,12 +66,12 @@ impl Counts {
 
 impl std::fmt::Display for Counts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { cuts, mounts, operations, programs, erases, failures, dropped, .. } = self;
+        let Self { cuts, mounts, operations, programs, erases, failures, dropped, moved, .. } = self;
         let (percent, ms) = (self.mount_percent, self.mount_ms);
         write!(
             f,
             "{cuts} cuts, {mounts} mounts (worst: {ms} ms, {percent} % of the flash read), {operations} operations \
-             ({dropped} dropped), {programs} programs, {erases} erases, {failures} of them failed"
+             ({dropped} dropped), {programs} programs, {erases} erases, {failures} of them failed, {moved} octets moved"
         )
     }
 }
@@ -189,15 +192,23 @@ impl Lab {
     pub fn batch(&mut self, plans: &[Plan], random: &mut Random) -> Result<Batch, String> {
         self.tape.flash.set_yielding(plans.len() > 1 || plans.iter().any(|(_, dropped)| dropped.is_some()));
         let failures = self.tape.failures();
-        let done = work::run(&self.spool, plans, random, || self.tape.position());
+        let moved = self.spool.usage().moved;
+        let mut done = work::run(&self.spool, plans, random, || self.tape.position());
         self.tape.flash.set_yielding(false);
         // Whoever takes the flash next settles what dropped futures left in doubt.
         block_on(self.spool.next_summary(None)).map_err(|error| format!("summary: {error}"))?;
         let failed = self.tape.failures() > failures;
+        self.counts.moved += self.spool.usage().moved - moved;
         for one in &done {
             self.counts.operations += 1;
             self.counts.dropped += u64::from(one.outcome == Outcome::Dropped);
             self.check_outcome(one, plans.len() > 1, failed)?;
+        }
+        for one in done.iter_mut().filter(|_| self.tape.troubled()) {
+            // It may have failed on one block before it found no room on another.
+            if matches!(one.outcome, Outcome::Dropped | Outcome::Refused(SpoolError::Full(_))) {
+                one.outcome = Outcome::Refused(SpoolError::Flash);
+            }
         }
         let found = read_all(&self.spool)?;
         let events = self.tape.take();
@@ -235,7 +246,7 @@ impl Lab {
             // Promises hold as long as the blocks do.
             Outcome::Refused(SpoolError::Full(_)) if self.tape.troubled() => Ok(()),
             Outcome::Refused(SpoolError::NoSuchMessage) if together => Ok(()),
-            Outcome::Refused(SpoolError::Flash) if failed => Ok(()),
+            Outcome::Refused(SpoolError::Flash) if failed || self.tape.troubled() => Ok(()),
             Outcome::Refused(error) => Err(format!("{what}: {error}")),
         }
     }

@@ -15,9 +15,11 @@
 #![forbid(unsafe_code)]
 
 pub mod case;
+pub mod damage;
 pub mod exhaustive;
 pub mod lab;
 pub mod letter;
+pub mod map;
 pub mod model;
 pub mod tape;
 pub mod work;

@@ -38,6 +38,8 @@ struct Track<'a> {
     max: usize,
     /// From an earlier batch.
     early: bool,
+    /// What is left of it may still be found by a restart.
+    lasting: bool,
 }
 
 /// What the queue must hold.
@@ -45,7 +47,7 @@ struct Track<'a> {
 pub struct Model {
     /// The messages.
     pub letters: BTreeMap<QueueId, Letter>,
-    /// Steps of operations that were dropped, or failed: not seen by now, but a restart may find them.
+    /// Steps of operations that failed on the device: not seen by now, but a restart may find them.
     pub ghosts: BTreeMap<QueueId, Vec<Step>>,
 }
 
@@ -60,7 +62,13 @@ impl Model {
         let ghosts = self.ghosts.get(&id).map_or(&[][..], Vec::as_slice);
         let mut tracks: Vec<Track<'_>> = ghosts
             .iter()
-            .map(|step| Track { steps: std::slice::from_ref(step), min: 0, max: 1, early: true })
+            .map(|step| Track {
+                steps: std::slice::from_ref(step),
+                min: 0,
+                max: 1,
+                early: true,
+                lasting: true,
+            })
             .collect();
         for one in done {
             let Some((owner, steps)) = &one.message else { continue };
@@ -76,7 +84,9 @@ impl Model {
                 | Outcome::Refused(SpoolError::Flash | SpoolError::NoSuchMessage) => (0, all),
                 Outcome::Refused(_) => (0, 0),
             };
-            tracks.push(Track { steps, min, max, early: false });
+            // What a dropped future left is settled by the next operation; what a failing block holds is not known.
+            let lasting = one.outcome == Outcome::Refused(SpoolError::Flash);
+            tracks.push(Track { steps, min, max, early: false, lasting });
         }
         tracks
     }
@@ -189,7 +199,7 @@ impl Model {
                 .map(Step::key)
                 .collect();
             let mut left = Vec::new();
-            for (track, progress) in tracks.iter().zip(&best.progress) {
+            for (track, progress) in tracks.iter().zip(&best.progress).filter(|(track, _)| track.lasting) {
                 let steps = track.steps[*progress..].iter();
                 left.extend(steps.filter(|step| !track.early || !written.contains(&step.key())).cloned());
             }

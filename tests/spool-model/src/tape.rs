@@ -75,6 +75,8 @@ struct Shared {
     /// Operations until one fails, how its block fails, and a seed of what it leaves.
     next: Cell<Option<(usize, Failing, u64)>>,
     failures: Cell<u64>,
+    /// Octets that may still be read.
+    reads: Cell<u64>,
 }
 
 /// A handle to a simulated device that notes every program and erase, and has blocks that fail.
@@ -100,6 +102,7 @@ impl<const ERASE: usize> Tape<ERASE> {
             failing: RefCell::new(vec![Failing::Not; blocks]),
             next: Cell::default(),
             failures: Cell::default(),
+            reads: Cell::new(u64::MAX),
         };
         Self { flash, shared: Rc::new(shared) }
     }
@@ -116,6 +119,17 @@ impl<const ERASE: usize> Tape<ERASE> {
     /// program or erase has done any part of its work, or nothing.
     pub fn fail_after(&self, operations: usize, how: Failing, seed: u64) {
         self.shared.next.set(Some((operations, how, seed)));
+    }
+
+    /// Allows operations that break a rule of the flash: with foreign content nobody knows better. The device refuses
+    /// them.
+    pub fn distrust(&self) {
+        self.shared.failing.borrow_mut().fill(Failing::Once);
+    }
+
+    /// Ends the test if more than so many octets are read from now on.
+    pub fn limit_reads(&self, octets: u64) {
+        self.shared.reads.set(octets);
     }
 
     /// Blocks that take nothing any more.
@@ -197,6 +211,8 @@ impl<const ERASE: usize> ReadNorFlash for Tape<ERASE> {
     const READ_SIZE: usize = SimFlash::<ERASE>::READ_SIZE;
 
     async fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), SimError> {
+        let left = self.shared.reads.get().checked_sub(bytes.len() as u64);
+        self.shared.reads.set(left.expect("reading comes to an end"));
         self.flash.read(offset, bytes).await
     }
 

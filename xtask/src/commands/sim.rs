@@ -1,4 +1,4 @@
-//! `cargo xtask sim`: power cuts of the queue on a simulated flash, as many as one has time for.
+//! `cargo xtask sim`: power cuts and damage of the queue on a simulated flash, as much as one has time for.
 
 use super::lint;
 use anyhow::{Result, ensure};
@@ -6,9 +6,18 @@ use anyhow::{Result, ensure};
 /// Options of `sim`.
 #[derive(clap::Args)]
 pub struct Options {
-    /// Cuts in total; a million takes some minutes.
+    /// Power cuts in total, in random operations; a million takes some minutes.
     #[arg(long, default_value_t = 20_000)]
     cuts: u64,
+    /// Instead: damages filled banks so many times in random ways.
+    #[arg(long, value_name = "TIMES")]
+    damage: Option<u64>,
+    /// Instead: changes each octet of the metadata of a filled bank.
+    #[arg(long)]
+    flips: bool,
+    /// Instead: cuts a fixed workload in each operation of the flash, and again in each while it recovers.
+    #[arg(long)]
+    exhaustive: bool,
     /// Seed of all cases: the same seed gives the same cuts.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -36,9 +45,15 @@ pub fn run(options: &Options) -> Result<()> {
     if let Some(case) = options.case {
         cargo.args(["--case", &case.to_string()]);
     }
-    if options.good_flash {
-        cargo.arg("--good-flash");
+    if let Some(damage) = options.damage {
+        cargo.args(["--damage", &damage.to_string()]);
     }
+    let flags = [
+        (options.good_flash, "--good-flash"),
+        (options.flips, "--flips"),
+        (options.exhaustive, "--exhaustive"),
+    ];
+    cargo.args(flags.iter().filter(|(set, _)| *set).map(|(_, flag)| flag));
     let status = cargo.status()?;
     ensure!(status.success(), "the queue did not hold its promise");
     Ok(())
