@@ -342,7 +342,7 @@ impl<F: NorFlash> Spool<F> {
             .filter(|block| !index.is_dead(*block) && !inner.stuck.contains(block))
             .map(|block| (inner.log.erase_count(block), block))
             .min()
-            .filter(|(least, _)| most - least > 2 + most / 8)
+            .filter(|(least, _)| most - least > 1 + most / 4)
             .map(|(_, block)| block)
     }
 
