@@ -175,7 +175,7 @@ impl<F: NorFlash> Log<F> {
             !block.retired
                 && match block.state {
                     State::Dirty | State::Blank | State::Erased { .. } | State::Doomed { .. } => true,
-                    State::Open { .. } => self.head != Some(number) && dead(number),
+                    State::Open { .. } => !self.is_head(number) && dead(number),
                 }
         })
     }

@@ -53,7 +53,8 @@ impl<F: NorFlash> Log<F> {
     /// The free block to erase or to check next, if there is one.
     fn choose_to_erase(&self, dead: &impl Fn(u16) -> bool) -> Option<u16> {
         // Without a place for an intent a block with records has to wait for the next head.
-        let intent = self.head.is_none_or(|head| self.blocks[usize::from(head)].intents_used < INTENT_COUNT);
+        let intent = self.heads().next().is_none()
+            || self.heads().any(|head| self.blocks[usize::from(head)].intents_used < INTENT_COUNT);
         (0..self.block_count())
             .filter(|number| self.is_free(*number, dead))
             .filter_map(|number| {
@@ -124,6 +125,9 @@ impl<F: NorFlash> Log<F> {
             block.used_units = HEADER_UNITS;
             block.listed_bad = false;
             self.base = opened.base;
+            if clear {
+                self.parked = None;
+            }
             self.head = Some(number);
             self.next_unit = HEADER_UNITS;
             self.low_unit = self.block_units();
@@ -262,12 +266,19 @@ impl<F: NorFlash> Log<F> {
         Ok(true)
     }
 
-    /// Writes down, in the head, that the content of a block ceases to exist. Without a head there is nothing
+    /// Writes down, in a head, that the content of a block ceases to exist. Without a head there is nothing
     /// that could contradict. A failed program takes the next unit.
     async fn put_intent(&mut self, victim: u16, sequence: u32) {
-        if let Some(head) = self.head {
-            self.put_intent_into(head, victim, sequence).await;
+        let heads = [self.head, self.parked.map(|parked| parked.block)];
+        for head in heads.into_iter().flatten() {
+            if self.put_intent_into(head, victim, sequence).await {
+                return;
+            }
         }
+    }
+
+    fn heads(&self) -> impl Iterator<Item = u16> {
+        self.head.into_iter().chain(self.parked.map(|parked| parked.block))
     }
 
     async fn put_intent_into(&mut self, holder: u16, victim: u16, sequence: u32) -> bool {
@@ -360,7 +371,7 @@ impl<F: NorFlash> Log<F> {
     /// # Errors
     /// [`LogError::Read`].
     pub async fn reclaim(&mut self, number: u16) -> Result<bool, LogError> {
-        if usize::from(number) >= self.blocks.len() || self.head == Some(number) {
+        if usize::from(number) >= self.blocks.len() || self.is_head(number) {
             return Ok(false);
         }
         self.make_blank(number).await
@@ -379,6 +390,7 @@ impl<F: NorFlash> Log<F> {
         match self.open(dead, Prefer::LeastWorn, true).await {
             Ok(_) => {}
             Err(LogError::NoFreeBlock) => {
+                self.parked = None;
                 for number in self.blocks_in_order() {
                     if self.head != Some(number) {
                         self.make_blank(number).await?;

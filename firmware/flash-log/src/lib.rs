@@ -139,6 +139,6 @@ pub use blocks::{WEAR_BINS, Wear};
 pub use erase::Prefer;
 pub use kv::{KvError, KvStore};
 pub use log::{
-    Entry, Location, Log, LogError, LogNotice, LogReport, Record, Scan, checksum, footprint_units,
+    Entry, Location, Log, LogError, LogNotice, LogReport, Record, Scan, Stream, checksum, footprint_units,
 };
 pub use partition::{Partition, SharedFlash};

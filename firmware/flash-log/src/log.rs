@@ -128,6 +128,26 @@ pub(crate) struct Block {
     pub used_units: u32,
 }
 
+/// Which of the two heads appends and copies go to. What comes in together goes together, and what has stayed for long
+/// stays: kept apart, blocks die as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Stream {
+    /// What is new.
+    #[default]
+    New,
+    /// What cleaning keeps.
+    Kept,
+}
+
+/// The head of the stream that is not selected.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Parked {
+    pub block: u16,
+    pub next_unit: u32,
+    pub low_unit: u32,
+    pub unfinished: bool,
+}
+
 /// What happened to a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogNotice {
@@ -164,6 +184,8 @@ pub struct Log<F> {
     /// A record has taken its units of the head and is not whole. Where this is found the future of an append was dropped,
     /// or a copy could not be read: its slot may be blank, and a mount looks for no slot behind a blank one.
     pub(crate) unfinished: bool,
+    pub(crate) stream: Stream,
+    pub(crate) parked: Option<Parked>,
     pub(crate) next_sequence: Option<u32>,
     pub(crate) owner_floor: u64,
     /// Blocks with a smaller sequence number do not exist.
@@ -235,6 +257,8 @@ impl<F: NorFlash> Log<F> {
             next_unit: HEADER_UNITS,
             low_unit: HEADER_UNITS,
             unfinished: false,
+            stream: Stream::New,
+            parked: None,
             next_sequence: Some(1),
             owner_floor: 0,
             base: 0,
@@ -271,6 +295,38 @@ impl<F: NorFlash> Log<F> {
     #[must_use]
     pub const fn head(&self) -> Option<u16> {
         self.head
+    }
+
+    /// Whether a block is the head of one of the streams.
+    #[must_use]
+    pub fn is_head(&self, block: u16) -> bool {
+        self.head == Some(block) || self.parked.is_some_and(|parked| parked.block == block)
+    }
+
+    /// Selects the head for the operations that follow; that of a stream which has none is opened by
+    /// [`Self::open_next`]. A mount goes on with the newest head as [`Stream::New`]; the other is closed.
+    pub fn select(&mut self, stream: Stream) {
+        if core::mem::replace(&mut self.stream, stream) == stream {
+            return;
+        }
+        let parked = self.head.map(|block| Parked {
+            block,
+            next_unit: self.next_unit,
+            low_unit: self.low_unit,
+            unfinished: self.unfinished,
+        });
+        let chosen = core::mem::replace(&mut self.parked, parked);
+        self.head = chosen.map(|chosen| chosen.block);
+        if let Some(chosen) = chosen {
+            (self.next_unit, self.low_unit) = (chosen.next_unit, chosen.low_unit);
+            self.unfinished = chosen.unfinished;
+        }
+    }
+
+    /// The greatest sequence number of a block that holds records, 0 if there is none.
+    #[must_use]
+    pub fn newest_sequence(&self) -> u32 {
+        self.newest().and_then(|block| self.sequence(block)).unwrap_or(0)
     }
 
     /// The greatest owner that a header names. Owners of records in blocks that were erased are not above it.

@@ -2,7 +2,7 @@
 
 use embassy_futures::yield_now;
 use embedded_storage_async::nor_flash::NorFlash;
-use flash_log::{Entry, LogError, LogNotice, Prefer, Record, Scan};
+use flash_log::{Entry, LogError, LogNotice, Prefer, Record, Scan, Stream};
 use limits::flash::PLACE_ATTEMPTS_MAX;
 use limits::spool::STEP_SLOTS_COUNT_MAX;
 use platform::MutexGuard;
@@ -18,6 +18,9 @@ use crate::{Inner, Spool, flash_error};
 const FREE_FOR_CLEANING: u32 = 2;
 /// Erased blocks that the idle task keeps ready.
 const ERASED_AHEAD: u32 = 4;
+
+/// Blocks of a partition from which on what cleaning keeps goes to a head of its own.
+const STREAMS_BLOCKS_MIN: u16 = 24;
 
 /// Why a block is cleaned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -235,7 +238,7 @@ impl<F: NorFlash> Spool<F> {
             let purpose = cleaning.purpose;
             cleaning.next = Some(entry);
             inner.cleaning = Some(cleaning);
-            if !inner.log.fits(entry.len, entry.record.anchor) {
+            if !self.select_for(inner, &entry) {
                 self.open_next(inner).await?;
                 return Ok(Step::Moved);
             }
@@ -258,6 +261,27 @@ impl<F: NorFlash> Spool<F> {
         }
         inner.cleaning = Some(cleaning);
         Ok(Step::Moved)
+    }
+
+    /// Selects a head for a record that cleaning keeps; `false` if one must be opened first.
+    fn select_for(&self, inner: &mut Inner<F>, entry: &Entry) -> bool {
+        let fits = |inner: &Inner<F>| inner.log.fits(entry.len, entry.record.anchor);
+        if inner.log.block_count() < STREAMS_BLOCKS_MIN {
+            return fits(inner);
+        }
+        inner.log.select(Stream::Kept);
+        if fits(inner) {
+            return true;
+        }
+        // The last free blocks are not spent on keeping things apart.
+        if self.free_blocks(inner) <= FREE_FOR_CLEANING {
+            inner.log.select(Stream::New);
+            if fits(inner) {
+                return true;
+            }
+            inner.log.select(Stream::Kept);
+        }
+        false
     }
 
     fn finish_cleaning(&self, inner: &mut Inner<F>, victim: u16) {
@@ -305,10 +329,10 @@ impl<F: NorFlash> Spool<F> {
         let room = index.geometry.room_units;
         // What stays empty at the end of a block because the next record did not fit.
         let worth_it = room.saturating_sub(index.geometry.waste_units());
-        let newest = inner.log.head().and_then(|head| inner.log.sequence(head)).unwrap_or(0);
+        let newest = inner.log.newest_sequence();
         let candidates = || {
             (0..inner.log.block_count())
-                .filter(|block| inner.log.head() != Some(*block) && !inner.stuck.contains(block))
+                .filter(|block| !inner.log.is_head(*block) && !inner.stuck.contains(block))
                 .filter_map(|block| Some((block, inner.log.sequence(block)?, index.live(block))))
                 .filter(|(_, _, live)| *live > 0 && (worth != Worth::HalfDead || *live <= room / 2))
         };
@@ -329,7 +353,7 @@ impl<F: NorFlash> Spool<F> {
         let index = self.index.borrow();
         (0..inner.log.block_count())
             .filter(|block| inner.log.is_failing(*block) || inner.log.is_worrying(*block))
-            .filter(|block| inner.log.sequence(*block).is_some() && inner.log.head() != Some(*block))
+            .filter(|block| inner.log.sequence(*block).is_some() && !inner.log.is_head(*block))
             .find(|block| !index.is_dead(*block) && !inner.stuck.contains(block))
     }
 
@@ -338,7 +362,7 @@ impl<F: NorFlash> Spool<F> {
         let index = self.index.borrow();
         let most = inner.log.wear().max;
         (0..inner.log.block_count())
-            .filter(|block| inner.log.sequence(*block).is_some() && inner.log.head() != Some(*block))
+            .filter(|block| inner.log.sequence(*block).is_some() && !inner.log.is_head(*block))
             .filter(|block| !index.is_dead(*block) && !inner.stuck.contains(block))
             .map(|block| (inner.log.erase_count(block), block))
             .min()
@@ -364,9 +388,8 @@ impl<F: NorFlash> Spool<F> {
         let free = self.free_blocks(inner);
         let blocks = inner.log.block_count();
         let wanted = (u32::from(blocks) / 8).max(FREE_FOR_CLEANING + 1);
-        let retire = (0..blocks).any(|block| {
-            inner.log.is_failing(block) && inner.log.head() != Some(block) && self.is_dead(block)
-        });
+        let retire = (0..blocks)
+            .any(|block| inner.log.is_failing(block) && !inner.log.is_head(block) && self.is_dead(block));
         if (retire || inner.log.erased_blocks() < ERASED_AHEAD.min(free)) && self.erase_step(inner).await? {
             return Ok(true);
         }

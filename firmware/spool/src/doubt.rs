@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use embedded_storage_async::nor_flash::NorFlash;
 use envelope::QueueId;
-use flash_log::{Entry, Location, LogError};
+use flash_log::{Entry, Location, LogError, Stream};
 
 use crate::clean::Guard;
 use crate::ended::Ended;
@@ -47,6 +47,8 @@ impl<F: NorFlash> Spool<F> {
     /// Takes the flash. Finishes what a dropped future left in doubt.
     pub(crate) async fn lock(&self) -> Guard<'_, F> {
         let mut inner = self.inner.lock().await;
+        // Cleaning has selected the other, perhaps in a future that was dropped.
+        inner.log.select(Stream::New);
         // If the device fails here the doubt stays, and whoever comes next looks again.
         if let Some(at) = inner.doubt.written
             && self.adopt(&mut inner, at).await.is_ok()

@@ -123,6 +123,10 @@ impl<F: NorFlash> Mounting<F> {
 
     fn found_commit(&mut self, entry: &Entry, report: &mut MountReport) {
         let id = QueueId(entry.record.owner);
+        let block = entry.at.block();
+        if self.log.sequence(block).is_some_and(|sequence| self.index.is_ended(id.0, block, sequence)) {
+            return;
+        }
         if let Some(place) = self.index.find(id) {
             // Cleaning copied the record, and the power failed before it killed the older one.
             let older = self.index.messages[place].anchor;
@@ -136,7 +140,7 @@ impl<F: NorFlash> Mounting<F> {
         }
     }
 
-    /// An end record is later in the log than the commit record that it ends, and that one may have a later copy.
+    /// An end record may be met before or after the commit record that it ends, and that one may have a copy.
     fn found_end(&mut self, ended: Ended, report: &mut MountReport) {
         if self.log.sequence(ended.block) != Some(ended.sequence) {
             return;
