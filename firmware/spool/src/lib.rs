@@ -147,15 +147,22 @@
 //!
 //! *It exists.* The commit record is one record: there wholly or not at all.
 //!
-//! *It ends once.* A message exists if and only if a commit record of it is on flash in a block that is not doomed,
-//! and its kill unit is blank. `remove` programs that unit; any bit of it counts. Could a killed message come back? Only
-//! through another commit record of the same id that is not killed. Commit records are written by `commit`, once per
-//! id, and by cleaning, which copies one that lives and then kills the older. Between those two steps there are two;
-//! the flash is not released in between, so no `remove` falls there; if the power fails there, the mount kills the
-//! older before anything else happens, and if it fails again during that, the next mount does. So whenever `remove` can
-//! run there is exactly one, and it is the one that is killed. Nor can a torn erase turn a killed record into a living
-//! one: the block was doomed by an intent before. Nothing must be kept to remember a removed message, so nothing can be
-//! lost by cleaning.
+//! *It ends once.* A commit record lives if its block is not doomed, its kill unit is not a mark, and no end record names
+//! its message and its block's sequence number. A message exists if and only if a commit record of it lives. `remove`
+//! programs the kill unit; if that fails (a failing block, decay) it appends an end record instead, and returns when one of
+//! them has been read back. Could the message come back? Only through another commit record of the same id that lives.
+//! Commit records are written by `commit`, once per id and again if the program failed, and by cleaning, which copies one
+//! that lives. In each case the older is put on a list before anything else can happen, and ended like this: its kill mark
+//! or, failing that, an end record. The list is worked off before any other operation, and **a commit record is not ended
+//! while an older one of its message is on the list** (`remove` returns an error then). If the power fails before the
+//! list is empty, the mount finds two that live, equal ones, and puts the older on the list. So when `remove` ends a
+//! commit record it is the only one that lives. An end record counts until the block it names has been erased: it is
+//! live until then, moved by cleaning like every live record, and copies of it say the same; a block is erased only after
+//! an intent has doomed it, so there is no moment at which neither the end record nor the intent is on flash. Nor can a
+//! torn erase turn a killed record into a living one, for the same reason. Nothing else must be kept to remember a removed
+//! message, so nothing can be lost by cleaning.
+//!
+//! *A factory reset ends everything at once*, by one unit ([`flash_log::Log::clear`]).
 //!
 //! *It is sent once.* States are appended before the next step depends on them. A cut between the peer's `250` and our
 //! record makes a duplicate; nothing else does.
@@ -192,10 +199,39 @@
 //! left. What is in the queue goes on: promises are for the longest texts, and live octets are far fewer.
 //!
 //! # Cleaning and wear
-//! A block is erased when it is needed, the least worn of the dead ones first. When no more than two are free, the
-//! closed block with the fewest live octets is copied away, one record at a time, with the flash released in between.
-//! [`Spool::clean_step`] does the same ahead of need, and keeps four blocks erased. Ten thousand messages that leave
-//! soon cost next to no copying, because blocks die as a whole.
+//! Two free blocks belong to cleaning. When no others are left, the closed block is cleaned that wins most: dead room
+//! times age, divided by the cost, which is to read the block and to write what lives (the rule of log-structured file
+//! systems; the age, counted in blocks opened since, stands for how long the room will stay won). A block that would win
+//! nothing is not worth it; after a fruitless round the emptiest is taken, which the proof under *Capacity* needs. What is kept
+//! goes to a head of its own in partitions of 24 blocks or more, so that mail that stays and mail that leaves do
+//! not share blocks; the last free blocks are not spent on that. One record is moved at a time, with the flash released in
+//! between.
+//!
+//! [`Spool::clean_step`] does this ahead of need, one bounded step a call, in this order:
+//! 1. It keeps four blocks erased, and retires failing ones that are dead.
+//! 2. While less than an eighth of the blocks is free it cleans blocks that are at least half dead.
+//! 3. It moves what lives in failing blocks, and in blocks in which something was not read as it was written.
+//! 4. It moves what lives in the block that was erased least, if it is behind the most worn by more than a quarter of
+//!    that one's erases and one; the most worn of the erased blocks takes it. So all blocks wear, mail that stays for
+//!    ever or not.
+//! 5. It checks one record: *scrubbing*.
+//!
+//! A step holds the flash while it reads or copies one record (at most 16,384 octets and its slot), looks at 64 slots,
+//! checks 32 KiB of an erased block, or erases one block.
+//!
+//! Measured (`tests/wear.rs`): octets programmed for each octet of records 1.00 while a half-full queue is emptied in order,
+//! 1.05 in any order, 1.14 if half of the queue stays for ever, 1.4 to 1.7 at 98 %. After 100,000 mails on 248 blocks,
+//! half of the queue staying, blocks have been erased 24 to 33 times.
+//!
+//! # Scrubbing
+//! A walk reads every live record and every erased block again and again, one record for each call that finds nothing
+//! better to do; each is compared with its checksum. What is wrong twice is damaged: a message that lacks content,
+//! addresses or envelope becomes [`MessageState::Damaged`], one that lacks states or its recipe is held as uncertain. What
+//! was wrong once and then right, a unit that had to be mended, a header that is not as it was, a spoilt kill
+//! unit: its block is moved and erased. [`Spool::take_notices`] tells what happened, [`Spool::health`] how far the walk is.
+//!
+//! A block that fails costs one block of capacity, at once. Everything that was admitted still fits, because one block
+//! of the reserve is kept for that; when the queue has shrunk to the new capacity the reserve is whole again.
 //!
 //! # Memory
 //! Tables that are allocated once: 4,160 messages, 32,768 records, 32 reading positions; about 1.2 MiB. One chunk
