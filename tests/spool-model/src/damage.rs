@@ -352,7 +352,7 @@ fn go_on_working(
     }
     let usable = |spool: &TestSpool| spool.usage().blocks - spool.usage().blocks_retired;
     let mut expected = left.clone();
-    for round in 0..6 {
+    for round in 0..3 {
         let put = Put { seed: seed + round, len: 3_000, recipients: 2, declared: true, aborted: false };
         let mut done = work::run(&spool, &[(Op::Put(put), None)], &mut random, || 0);
         done.extend(work::run(&spool, &[(Op::Clean, None)], &mut random, || 0));
@@ -366,7 +366,7 @@ fn go_on_working(
         let found = crate::lab::read_all(&spool)?;
         expected.settle(&done, found)?;
         let newest = expected.letters.keys().next_back().copied();
-        if let Some(id) = newest.filter(|_| round < 5) {
+        if let Some(id) = newest.filter(|_| round < 2) {
             let states = vec![(0, spool::RecipientState::Delivered)];
             let plans = [(Op::Attempt(id, states, seed), None)];
             let done = work::run(&spool, &plans, &mut random, || 0);

@@ -135,8 +135,8 @@ impl Map {
 
     /// The messages that a change of an image touches: one octet at least of a slot, kill unit or payload of a live
     /// record of theirs, or of the two units that say what their block is, is another one; or their block's directory
-    /// ends before their slot, because a unit of it is blank now; or the unit before their slot is a valid anchor now,
-    /// copied from elsewhere, so that their slot looks like its kill unit.
+    /// ends before their slot, because a unit of it is blank now; or a valid slot was
+    /// copied from elsewhere to a place before theirs, so that what follows is taken for something else.
     #[must_use]
     pub fn touched(&self, before: &[u8], after: &[u8]) -> BTreeSet<QueueId> {
         let differs = |range: &Range<usize>| {
@@ -148,16 +148,15 @@ impl Map {
             if differs(&record.slot) || differs(&record.payload) || differs(&(base..base + 2 * UNIT)) {
                 return true;
             }
+            let sequence = word(before, base + UNIT + 4);
             let directory = base + HEADER_UNITS * UNIT..record.slot.start;
-            let previous = record.slot.start - UNIT..record.slot.start;
-            if differs(&previous) && sealed(&after[previous.clone()], word(after, base + UNIT + 4)) {
-                return true;
-            }
             differs(&directory)
-                && after[directory.clone()]
-                    .chunks(UNIT)
-                    .zip(before[directory].chunks(UNIT))
-                    .any(|(after, before)| blank(after) && !blank(before))
+                && after[directory.clone()].chunks(UNIT).zip(before[directory].chunks(UNIT)).any(
+                    |(after, before)| {
+                        let moved = sealed(after, sequence);
+                        after != before && (blank(after) || moved)
+                    },
+                )
         };
         self.records.iter().filter(touched).map(|record| record.id).collect()
     }
