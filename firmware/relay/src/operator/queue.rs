@@ -56,8 +56,18 @@ pub(super) async fn list<P: Platform, W: Write>(
     }
     let held = if held > 0 { format!(", {held} held") } else { String::new() };
     screen.line(format_args!("{}{held}.", Count(rows.into(), "message"))).await;
-    if let Some(obstruction) = appliance.schedule.obstruction(appliance.has_destination()) {
-        screen.line(obstruction_text(appliance, &obstruction)).await;
+    let failing = view::places(appliance).iter().filter(|place| place.is_failing()).count() as u64;
+    match appliance.schedule.obstruction(appliance.has_destination()) {
+        Some(Obstruction::Unreachable { .. }) if failing > 1 => {
+            let places = Count(failing, "destination");
+            screen.line(format_args!("Nothing is delivered: {places} fail; see `show destinations`.")).await;
+        }
+        Some(obstruction) => screen.line(obstruction_text(appliance, &obstruction)).await,
+        None if failing > 0 => {
+            let places = Count(failing, "destination");
+            screen.line(format_args!("{places} failing; see `show destinations`.")).await;
+        }
+        None => {}
     }
     Outcome::Done
 }

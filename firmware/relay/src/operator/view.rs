@@ -45,6 +45,13 @@ pub(super) struct Place {
     pub(super) next_probe: Option<Instant>,
 }
 
+impl Place {
+    /// Whether mail waits for it and it does not answer.
+    pub(super) fn is_failing(&self) -> bool {
+        self.health == Health::Failing && self.messages > 0
+    }
+}
+
 /// Name of the place where mail waits that no next hop is known for.
 pub(super) const NOWHERE: &str = "(no next hop)";
 

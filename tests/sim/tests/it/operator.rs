@@ -1,6 +1,7 @@
 //! The operator and the queue: every screen as a person sees it, on a terminal of 80 columns.
 
 use crate::{letter, passing_gateway};
+use sim::destination::Destination;
 use sim::gateway::{Gateway, NEXT_HOP};
 use sim::network::Link;
 use sim::world::{World, story};
@@ -301,5 +302,71 @@ fn every_setting_is_shown_side_by_side_and_can_be_set() {
             assert!(all.contains(row), "{all}");
         }
         assert!(all.lines().count() <= 24, "{all}");
+    });
+}
+
+#[test]
+fn mail_that_waits_takes_a_new_route_and_every_destination_is_seen() {
+    story(|world| async move {
+        world.network.set_link(IpAddr::from(NEXT_HOP), Link::Refusing);
+        let default = world.next_hop();
+        let (ours, theirs) = (Destination::start(&world, 1), Destination::start(&world, 2));
+        theirs.link(Link::Dark);
+        let gateway = passing_gateway(&world).await;
+        send(&world, "ann@a.example", &[&ours.mailbox("bob")], &letter("ours")).await;
+        send(&world, "ann@a.example", &[&theirs.mailbox("eve")], &letter("theirs")).await;
+        send(&world, "ann@a.example", &["x@b.example"], &letter("default")).await;
+        world.sleep_ms(60_000).await;
+        let summary = shown(&gateway, "queue summary").await;
+        assert!(summary.contains("10.0.0.25                  3    3"), "{summary}");
+        for destination in [&ours, &theirs] {
+            let line = format!("route add {} {}", destination.domain, destination.host);
+            assert!(shown(&gateway, &line).await.starts_with("Added"));
+        }
+        assert!(world.wait_until(60, || ours.sink.count() == 1).await);
+        world.sleep_ms(120_000).await;
+        let places = shown(&gateway, "show destinations").await;
+        assert!(places.contains("mx.d002.example") && places.contains("failing"), "{places}");
+        let summary = shown(&gateway, "queue summary").await;
+        assert!(summary.contains("mx.d002.example            1"), "{summary}");
+        assert!(summary.contains("10.0.0.25                  1"), "{summary}");
+        assert!(one_line(&summary).contains("failing, next probe in"), "{summary}");
+        let queue = shown(&gateway, "queue").await;
+        assert!(queue.contains("2 messages."), "{queue}");
+        shown(&gateway, &format!("route remove {}", theirs.domain)).await;
+        world.network.set_link(IpAddr::from(NEXT_HOP), Link::Up);
+        shown(&gateway, "queue retry all").await;
+        assert!(world.wait_until(600, || gateway.queue_is_empty()).await);
+        assert_eq!((default.count(), ours.sink.count(), theirs.sink.count()), (2, 1, 0));
+    });
+}
+
+#[test]
+fn in_commissioning_nobody_hears_of_mistakes_until_the_operator_says_so() {
+    story(|world| async move {
+        let sink = world.next_hop();
+        sink.behave(|b| b.recipients = vec![("bob@b.example".into(), "550 5.1.1 unknown".into())]);
+        let gateway = passing_gateway(&world).await;
+        shown(&gateway, "set commissioning on").await;
+        shown(&gateway, "save").await;
+        send(&world, "ann@a.example", &["bob@b.example"], &letter("one")).await;
+        world.sleep_ms(3_600_000).await;
+        assert_eq!(sink.count(), 0);
+        let queue = one_line(&shown(&gateway, "queue").await);
+        assert!(queue.contains("held: ") && queue.contains("1 message, 1 held."), "{queue}");
+        shown(&gateway, "set commissioning off").await;
+        let saved = one_line(&shown(&gateway, "save").await);
+        assert!(
+            saved.contains("1 message held: `queue release all` tries again, `queue bounce all`"),
+            "{saved}"
+        );
+        let bounced = confirmed(&gateway, "queue bounce all", "bounce").await;
+        assert!(bounced.contains("1 message given up."), "{bounced}");
+        assert!(world.wait_until(600, || sink.count() == 1).await);
+        assert_eq!(
+            (sink.received()[0].from.as_str(), sink.received()[0].to[0].as_str()),
+            ("", "ann@a.example")
+        );
+        assert!(world.wait_until(60, || gateway.queue_is_empty()).await);
     });
 }

@@ -153,8 +153,11 @@ pub(in crate::operator) async fn destinations<P: Platform, W: Write>(
     }
     screen.heading(&DESTINATIONS).await;
     for place in &places {
-        let probe =
-            place.next_probe.map_or_else(String::new, |at| format!("{}", until_instant(appliance, at)));
+        let probe = match place.next_probe.map(|at| until_instant(appliance, at)) {
+            Some(Duration(0)) => "now".into(),
+            Some(wait) => format!("{wait}"),
+            None => String::new(),
+        };
         let Place { name, health, messages, connections, reason, .. } = place;
         screen.row(&DESTINATIONS, [name, health, messages, connections, &probe]).await;
         if !reason.is_empty() && *health == Health::Failing {
