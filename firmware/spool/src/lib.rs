@@ -137,7 +137,7 @@
 //!
 //! A mount reads the directories twice (32 octets for each slot, rounded up to whole KiB in each block), 72 octets of each
 //! message, and each state page with its slot; and computes checksums over no more. That is 0.7 MB for a bank full of
-//! large messages, 2.8 MB for 4,032 small ones, 16.6 MB for the 255,000 recipients of 255 messages, and 43 MB for the
+//! large messages, 2.5 MB for 4,032 small ones, 16.6 MB for the 255,000 recipients of 255 messages, and 43 MB for the
 //! worst bank there can be, whose 657,000 records are all of 96 octets (`tests/figures.rs`).
 //!
 //! # Why `250` can be trusted
