@@ -128,6 +128,23 @@ impl<'c> Operator<'c> {
         Ok(without_prompt(&said))
     }
 
+    /// Waits until no further message is decided: as many as have come in, or none for a while.
+    ///
+    /// # Errors
+    /// If the counters are not to be read.
+    pub fn wait_for_decisions(&mut self) -> Result<()> {
+        let (mut before, mut quiet) = (None, 0);
+        while quiet < 4 {
+            std::thread::sleep(Duration::from_millis(500));
+            let counters = self.run("show counters")?;
+            let labels = ["signed", "passed", "held"];
+            let decided = labels.map(|label| number(&counters, label, 0)).into_iter().sum::<Result<u64>>()?;
+            quiet = if before == Some(decided) { quiet + 1 } else { 0 };
+            before = Some(decided);
+        }
+        Ok(())
+    }
+
     /// Waits until the queue is empty.
     ///
     /// # Errors

@@ -48,7 +48,7 @@ fn the_queue_is_filled_to_the_brim_and_drained_three_times() {
     prove(claim, || {
         let seed = seed_of_this_run("fill");
         let mut rig = Rig::set_up("fill")?;
-        rig.operate(|operator| operator.configure(&[("without-identity", "pass")]))?;
+        rig.operate(|operator| operator.configure(&[("without-identity", "pass"), ("client-share", "100")]))?;
         let mut start = None;
         for (round, filling) in [Filling::Small, Filling::Large, Filling::Mixed].into_iter().enumerate() {
             one_round(&mut rig, filling, seed.wrapping_add(round as u64), &mut start)
@@ -79,6 +79,7 @@ fn one_round(rig: &mut Rig, filling: Filling, seed: u64, start: &mut Option<Rest
         Filling::Large => ensure!(octets >= LARGE_BYTES_MIN, "full with {octets} octets"),
         Filling::Mixed => {}
     }
+    rig.operate(|operator| operator.wait_for_decisions())?;
     let full = at_rest(rig)?;
     ensure!(full.messages == sent.len() as u64, "{} messages are there of {}", full.messages, sent.len());
     let took_us = mount_elsewhere(rig, full.messages)?;

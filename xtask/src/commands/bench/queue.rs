@@ -119,11 +119,10 @@ fn mount_full(options: &MachineOptions, name: &str, size: usize, figures: &mut F
     let address = machine.address(25)?;
     let mut operator = Operator::new(machine.console()?)?;
     operator.set_up(harness::process::free_port()?)?;
-    operator.configure(&[("without-identity", "pass")])?;
+    operator.configure(&[("without-identity", "pass"), ("client-share", "100")])?;
     let (taken, _) =
         load::hand_in(address, CLIENTS, usize::MAX, PATIENCE, |number| make(name, size, number))?;
-    // Those that came last are still being decided.
-    std::thread::sleep(Duration::from_secs(2));
+    operator.wait_for_decisions()?;
     let mut machine = machine.restart_with(|options| {
         options.icount_shift = Some(0);
         options.no_network = true;
@@ -152,7 +151,7 @@ fn half_full(options: &MachineOptions) -> Result<()> {
     let mut operator = Operator::new(machine.console()?)?;
     operator.set_up(harness::process::free_port()?)?;
     // Nothing is delivered; the operator ends what comes.
-    operator.configure(&[("without-identity", "hold")])?;
+    operator.configure(&[("without-identity", "hold"), ("client-share", "100")])?;
     let (mut made, mut living, mut rng) = (0, Vec::<String>::new(), Rng::new(1));
     let mut counted = None;
     while made < CHURN_KEPT + CHURN_COUNT {
