@@ -133,7 +133,7 @@ async fn expire<P: Platform>(appliance: &Appliance<'_, P>, id: QueueId) -> Resul
             let last = state.status().map_or(&*last, |status| status.text.as_str());
             *state = RecipientState::Failed(Status::new(
                 554,
-                &format!("554 5.4.7 given up after its lifetime; last: {last}"),
+                &format!("{}given up after its lifetime; last: {last}", report::GIVEN_UP),
             ));
         }
     };
@@ -152,7 +152,10 @@ async fn expire<P: Platform>(appliance: &Appliance<'_, P>, id: QueueId) -> Resul
 }
 
 /// Why a message waits: as recorded, or what keeps its destinations from being reached.
-async fn last_reason<P: Platform>(appliance: &Appliance<'_, P>, id: QueueId) -> Result<String, SpoolError> {
+pub(crate) async fn last_reason<P: Platform>(
+    appliance: &Appliance<'_, P>,
+    id: QueueId,
+) -> Result<String, SpoolError> {
     use crate::schedule::Obstruction::{NoNextHop, Unreachable};
     match appliance.schedule.obstruction_of(id) {
         Some(Unreachable { reason, .. }) => return Ok(reason),

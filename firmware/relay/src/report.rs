@@ -32,6 +32,7 @@ mod link;
 pub(crate) use link::{Kind, RecipientSet, ReportLink};
 
 use crate::appliance::fitting;
+use crate::attend;
 use crate::{Appliance, Platform};
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -43,10 +44,14 @@ use envelope::{QueueId, RecipientParameters, Return, SenderParameters};
 use events::Event;
 use limits::relay::MESSAGE_READ_BYTES;
 use platform::{Entropy, Mutex};
+use settings::NextHopHost;
 use spool::{
     Admission, Arrival, ArrivalInfo, Brief, Change, Class, MessageState, NewRecipient, Protocol, Recipient,
     RecipientState, Removal, SpoolError, Status,
 };
+
+/// How the reason of a recipient begins that was given up after its lifetime.
+pub(crate) const GIVEN_UP: &str = "554 5.4.7 ";
 
 /// Reports that are on flash while their message could not be marked, because the flash failed. There are hardly ever
 /// any: a further report is only made after the first of them has been completed.
@@ -574,7 +579,13 @@ impl Draft<'_> {
             returned,
         };
         self.link.eight_bit = report.is_eight_bit();
+        let reason = match self.occasion {
+            Occasion::Delay { .. } => attend::last_reason(appliance, id).await?,
+            _ => String::new(),
+        };
         let circumstances = Circumstances {
+            null_sender: arrival.sender.is_empty(),
+            reason,
             last_attempt: appliance.spool.history(id).await?.last().and_then(|attempt| attempt.time),
             retry_until: match (self.occasion, appliance.unix_seconds()) {
                 (Occasion::Delay { remaining_s, .. }, Some(now)) => Some(now.saturating_add(remaining_s)),
@@ -586,7 +597,7 @@ impl Draft<'_> {
         let mut pages = Pages::new(id);
         while let Some(page) = pages.next(appliance).await? {
             for recipient in page.iter().filter(|recipient| self.named.contains(recipient.index)) {
-                circumstances.with(recipient, |recipient| text.recipient(recipient, &mut out));
+                circumstances.with(appliance, recipient, |recipient| text.recipient(recipient, &mut out));
             }
             append(appliance, incoming, &mut out).await?;
         }
@@ -594,7 +605,7 @@ impl Draft<'_> {
         let mut pages = Pages::new(id);
         while let Some(page) = pages.next(appliance).await? {
             for recipient in page.iter().filter(|recipient| self.named.contains(recipient.index)) {
-                circumstances.with(recipient, |recipient| status.recipient(recipient, &mut out));
+                circumstances.with(appliance, recipient, |recipient| status.recipient(recipient, &mut out));
             }
             append(appliance, incoming, &mut out).await?;
         }
@@ -637,13 +648,21 @@ async fn append<'a, 'f, P: Platform>(
 
 /// What is the same for all recipients of a report.
 struct Circumstances {
+    null_sender: bool,
+    /// Why a recipient waits that was never tried.
+    reason: String,
     last_attempt: Option<u64>,
     retry_until: Option<u64>,
 }
 
 impl Circumstances {
     /// Shows a recipient to `each` as the report wants it.
-    fn with(&self, recipient: &Recipient, each: impl FnOnce(&dsn::Recipient<'_>)) {
+    fn with<P: Platform>(
+        &self,
+        appliance: &Appliance<'_, P>,
+        recipient: &Recipient,
+        each: impl FnOnce(&dsn::Recipient<'_>),
+    ) {
         let original = RecipientParameters::from_bytes(&recipient.extra).original;
         let action = match &recipient.state {
             RecipientState::Relayed(_) => Action::Relayed,
@@ -651,17 +670,29 @@ impl Circumstances {
             _ => Action::Failed,
         };
         let status = recipient.state.status();
-        let reply = status.map_or("", |status| status.text.as_str());
+        let reply = status.map_or(self.reason.as_str(), |status| status.text.as_str());
+        // What is our own word was said by no other host.
+        let replied = status.is_some_and(|status| status.code != 0 && !reply.starts_with(GIVEN_UP));
+        let remote = if replied { remote(appliance, self.null_sender, &recipient.address) } else { None };
         each(&dsn::Recipient {
             address: &recipient.address,
             original: original.as_ref(),
             action,
             reply,
-            remote: None,
+            remote: remote.as_deref(),
             last_attempt: status.and(self.last_attempt),
             retry_until: self.retry_until,
         });
     }
+}
+
+/// The host that mail to `address` goes to, as reports name hosts.
+fn remote<P: Platform>(appliance: &Appliance<'_, P>, null_sender: bool, address: &str) -> Option<String> {
+    let next_hop = appliance.way(null_sender, address, |way| way.next_hop())?;
+    Some(match next_hop.host {
+        NextHopHost::Name(name) => String::from(name.as_str()),
+        NextHopHost::Address(address) => alloc::format!("[{address}]"),
+    })
 }
 
 /// What can be returned of a message.

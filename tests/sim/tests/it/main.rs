@@ -11,6 +11,7 @@ mod malformed_sessions;
 mod next_hop;
 mod operator;
 mod power;
+mod reports;
 mod signing;
 mod sizes;
 mod wear;
