@@ -2,6 +2,7 @@
 
 use crate::counters::Counters;
 use crate::key_records::KeyRecords;
+use crate::ledger::{Ledger, Use};
 use crate::report::{self, Reports};
 use crate::route::Names;
 use crate::schedule::{DestinationLimits, NewMessage, Schedule};
@@ -16,6 +17,7 @@ pub use flash_log::SharedFlash;
 use keystore::Keystore;
 use limits::flash::{KEYSTORE_BLOCKS, SETTINGS_BLOCKS, SPOOL_BLOCKS};
 use limits::relay::CLOCK_EARLIEST_S;
+use limits::spool::{MESSAGES_COUNT_MAX, REPORTS_COUNT_RESERVED};
 use platform::Mutex;
 use platform::nor_flash::NorFlash;
 use platform::{Entropy, Instant, Power, Resolver, Timer, TpmTransport, WallClock};
@@ -112,6 +114,10 @@ pub struct Appliance<'f, P: Platform> {
     pub(crate) operating_time: OperatingTime,
     /// Names of the next hops in the settings.
     pub(crate) names: RefCell<Names>,
+    /// SMTP sessions of each client.
+    pub(crate) sessions: RefCell<Ledger>,
+    /// Octets that the queue can promise to messages.
+    pub(crate) queue_octets: u64,
     pub(crate) counters: Counters,
     pub(crate) flash: &'f SharedFlash<P::Flash>,
 }
@@ -178,6 +184,7 @@ impl<'f, P: Platform> Appliance<'f, P> {
                 0
             }
         };
+        let queue_octets = spool.usage().capacity;
         let operating_time = OperatingTime::new(stored_s, report.moment, timer.now());
         let names = RefCell::new(Names::new(&settings));
 
@@ -222,6 +229,8 @@ impl<'f, P: Platform> Appliance<'f, P> {
             reports: Reports::new(alloc::vec::Vec::new()),
             operating_time,
             names,
+            sessions: RefCell::default(),
+            queue_octets,
             counters: Counters::default(),
             flash,
         };
@@ -324,6 +333,12 @@ impl<'f, P: Platform> Appliance<'f, P> {
     /// The moment of the monotonic clock that a moment in operating seconds means.
     pub(crate) fn instant_of(&self, moment_s: u64) -> Instant {
         self.operating_time.moment(moment_s)
+    }
+
+    /// What ordinary mail can occupy of the queue.
+    pub(crate) fn whole_queue(&self) -> Use {
+        let messages = MESSAGES_COUNT_MAX - REPORTS_COUNT_RESERVED;
+        Use { messages: u32::try_from(messages).unwrap_or(u32::MAX), octets: self.queue_octets }
     }
 
     /// Stores the operating time if it has gone on: before the machine goes down, and now and then.

@@ -189,7 +189,10 @@ async fn route<P: Platform>(
     let id = brief.id;
     let arrival = appliance.spool.arrival(id).await?;
     let null_sender = arrival.sender.is_empty();
-    let priority = priority(brief.class, null_sender, brief.recipients, false);
+    let mut facts = Vec::new();
+    appliance.spool.facts(id, &mut facts).await?;
+    let bulk = smime::Facts::from_bytes(&facts).is_ok_and(|facts| facts.header.bulk);
+    let priority = priority(brief.class, null_sender, brief.recipients, bulk);
     appliance.schedule.know(id, arrival.peer, priority);
     let mut found: Vec<Found> = Vec::new();
     let (mut more, mut any) = (false, false);

@@ -10,11 +10,14 @@
 //! before it when it leaves: they are part of the recipe ([`crate::decide`]), made from the arrival record.
 //!
 //! # When a message is ours
-//! Room is reserved at DATA. Chunks go to flash while they arrive; `250` is said only after the commit record has been
+//! Room is reserved at MAIL for clients that may relay (as much as SIZE says), else with the first recipient that is
+//! accepted. Nobody gets more than a share of the queue, neither a client nor the mail for one destination. Full is
+//! `452 4.3.1` as long as it would fit an emptier queue. Nothing is written before content comes. Chunks go to flash while they arrive; `250` is said only after the commit record has been
 //! read back.
 
 use crate::counters::{count, count_most};
-use crate::schedule::{DestinationId, NewMessage};
+use crate::ledger::ClientKey;
+use crate::schedule::{Claim, DestinationId, NewMessage};
 use crate::time::within;
 use crate::{Appliance, Platform, attend};
 use alloc::boxed::Box;
@@ -27,7 +30,10 @@ use envelope::{
 };
 use events::{Event, Stage};
 use flash_log::Partition;
-use limits::relay::{ERRANDS_PER_MESSAGE_MAX, RECEIVED_COUNT_MAX, SESSION_READ_BYTES, SESSIONS_IN_COUNT_MAX};
+use limits::relay::{
+    ERRANDS_PER_MESSAGE_MAX, RECEIVED_COUNT_MAX, SESSION_READ_BYTES, SESSIONS_IN_COUNT_MAX,
+    SESSIONS_PER_CLIENT_MAX,
+};
 use platform::Stream;
 use smime::Scanner;
 use smtp::Reply;
@@ -39,7 +45,8 @@ use spool::{Admission, Arrival, Class, Incoming, NewRecipient, SpoolError, Spool
 pub async fn session<P: Platform, S: Stream>(appliance: &Appliance<'_, P>, stream: &mut S, peer: SocketAddr) {
     let counters = &appliance.counters;
     count(&counters.sessions, 1);
-    let open = Open::new(appliance);
+    let client = peer.ip().to_canonical();
+    let open = Open::new(appliance, client);
     let config = Config {
         host_name: appliance.settings().banner_name().into(),
         message_bytes_max: appliance.settings().message_bytes_max,
@@ -49,18 +56,22 @@ pub async fn session<P: Platform, S: Stream>(appliance: &Appliance<'_, P>, strea
             config,
             &Reply::new(421, EnhancedStatus(4, 3, 2), "Too many connections, try again later"),
         )
+    } else if open.is_one_too_many() {
+        let text = "Too many connections from your address, try again later";
+        Server::refusing(config, &Reply::new(421, EnhancedStatus(4, 7, 0), text))
     } else {
         Server::new(config)
     };
     // In boxes: machine and buffer would otherwise be part of every session's static future.
     let mut session = Box::new(Session {
         appliance,
-        peer: peer.ip().to_canonical(),
+        peer: client,
         server,
         sender: ReversePath::Null,
         dsn: SenderParameters::default(),
         declared_size: None,
         recipients: Vec::new(),
+        room: None,
         letter: None,
     });
     let mut buffer = vec![0; SESSION_READ_BYTES].into_boxed_slice();
@@ -74,15 +85,23 @@ pub async fn session<P: Platform, S: Stream>(appliance: &Appliance<'_, P>, strea
     }
 }
 
-/// Counts a session as open while it lives.
-struct Open<'a, 'f, P: Platform>(&'a Appliance<'f, P>);
+/// Counts a session as open, for everybody and for its client, while it lives.
+struct Open<'a, 'f, P: Platform>(&'a Appliance<'f, P>, ClientKey);
 
 impl<'a, 'f, P: Platform> Open<'a, 'f, P> {
-    fn new(appliance: &'a Appliance<'f, P>) -> Self {
+    fn new(appliance: &'a Appliance<'f, P>, client: IpAddr) -> Self {
         let counters = &appliance.counters;
         count(&counters.sessions_open, 1);
         counters.sessions_open_most.set(counters.sessions_open_most.get().max(counters.sessions_open.get()));
-        Self(appliance)
+        let client = ClientKey::new(client);
+        appliance.sessions.borrow_mut().add(client, 0);
+        Self(appliance, client)
+    }
+
+    /// Whether the client has more sessions than one may have.
+    fn is_one_too_many(&self) -> bool {
+        let open = self.0.sessions.borrow().used(self.1).messages;
+        usize::try_from(open).unwrap_or(usize::MAX) > SESSIONS_PER_CLIENT_MAX
     }
 }
 
@@ -90,15 +109,26 @@ impl<P: Platform> Drop for Open<'_, '_, P> {
     fn drop(&mut self) {
         let open = &self.0.counters.sessions_open;
         open.set(open.get().saturating_sub(1));
+        self.0.sessions.borrow_mut().remove(self.1, 0);
     }
 }
 
 /// The connection is gone.
 struct Broken;
 
+/// Room in the queue for a message that has been announced.
+struct Room<'s, F: platform::nor_flash::NorFlash> {
+    incoming: Incoming<'s, F>,
+    /// Octets of the recipients that were accepted.
+    recipients_bytes: u32,
+    /// It counts for its client as if it were there.
+    claim: Claim<'s>,
+}
+
 /// A message that is arriving.
 struct Letter<'s, F: platform::nor_flash::NorFlash> {
     incoming: Incoming<'s, F>,
+    _claim: Claim<'s>,
     scanner: Box<Scanner>,
     /// Whether the header block has been seen to its end, and found good.
     header_checked: bool,
@@ -113,10 +143,11 @@ struct Session<'a, 'f, P: Platform> {
     dsn: SenderParameters,
     declared_size: Option<u32>,
     recipients: Vec<(Mailbox, RecipientParameters)>,
+    room: Option<Room<'a, Partition<'f, P::Flash>>>,
     letter: Option<Letter<'a, Partition<'f, P::Flash>>>,
 }
 
-impl<P: Platform> Session<'_, '_, P> {
+impl<'a, 'f, P: Platform> Session<'a, 'f, P> {
     async fn serve<S: Stream>(&mut self, stream: &mut S, buffer: &mut [u8]) -> Result<(), Broken> {
         // `buffer[start..end]` has been read and not been taken yet.
         let (mut start, mut end) = (0, 0);
@@ -205,7 +236,7 @@ impl<P: Platform> Session<'_, '_, P> {
 
     /// The transaction is over; what was stored of it is given up.
     fn forget(&mut self) {
-        self.letter = None;
+        (self.room, self.letter) = (None, None);
         self.sender = ReversePath::Null;
         self.dsn = SenderParameters::default();
         self.recipients = Vec::new();
@@ -225,53 +256,90 @@ impl<P: Platform> Session<'_, '_, P> {
         if self.appliance.stopping.get() {
             return self.refuse(question, Stage::Mail, None, &stopping_reply());
         }
-        // Told now, a client that knows its size need not send it (RFC 1870 §6). Nothing is reserved yet: a client
-        // may take long over its recipients.
-        let admission =
-            Admission { size: declared_size, recipients: 1, recipients_bytes: 0, class: Class::Mail };
-        match self.appliance.spool.begin(admission) {
-            Ok(reservation) => {
-                drop(reservation);
+        // Told now, a client that knows its size need not send it (RFC 1870 §6).
+        match self.make_room() {
+            Ok(room) => {
+                // Who may not relay occupies nothing before a recipient was accepted.
+                self.room = self.appliance.settings().may_relay(self.peer).then_some(room);
                 self.server.accept(question);
             }
-            Err(full) => self.refuse(question, Stage::Mail, None, &full_reply(full)),
+            Err(reply) => self.refuse(question, Stage::Mail, None, &reply),
         }
+    }
+
+    /// Reserves room for a message of the announced size, without recipients, if the queue has it and the client does not
+    /// have too much of the queue already.
+    fn make_room(&self) -> Result<Room<'a, Partition<'f, P::Flash>>, Reply> {
+        let appliance = self.appliance;
+        let admission =
+            Admission { size: self.declared_size, recipients: 0, recipients_bytes: 0, class: Class::Mail };
+        let incoming = appliance.spool.begin(admission).map_err(full_reply)?;
+        let octets = u64::from(self.declared_size.unwrap_or(0));
+        let share = appliance.settings().client_share;
+        if !appliance.schedule.used_by_client(self.peer).allows(octets, share, appliance.whole_queue()) {
+            let text = "You have too much in the queue, try again later";
+            return Err(Reply::new(452, EnhancedStatus(4, 3, 1), text));
+        }
+        Ok(Room { incoming, recipients_bytes: 0, claim: appliance.schedule.claim(self.peer, octets) })
     }
 
     fn rcpt(&mut self, question: Question, recipient: Mailbox, dsn: RecipientParameters) {
         if self.appliance.stopping.get() {
             self.refuse(question, Stage::Rcpt, Some(&recipient), &stopping_reply());
-        } else if self.appliance.settings().may_relay(self.peer) {
-            self.recipients.push((recipient, dsn));
-            self.server.accept(question);
-        } else {
+        } else if !self.appliance.settings().may_relay(self.peer) {
             self.refuse(question, Stage::Rcpt, Some(&recipient), &Server::relay_denied());
+        } else {
+            match self.admit(&recipient, &dsn) {
+                Ok(()) => {
+                    self.recipients.push((recipient, dsn));
+                    self.server.accept(question);
+                }
+                Err(reply) => self.refuse(question, Stage::Rcpt, Some(&recipient), &reply),
+            }
         }
     }
 
-    fn data_start(&mut self, question: Question) {
-        let octets: usize =
-            self.recipients.iter().map(|(r, dsn)| r.as_str().len() + dsn.stored_bytes()).sum();
-        let admission = Admission {
-            size: self.declared_size,
-            recipients: u16::try_from(self.recipients.len()).unwrap_or(u16::MAX),
-            recipients_bytes: u32::try_from(octets).unwrap_or(u32::MAX),
-            class: Class::Mail,
+    /// Reserves room for one more recipient, if mail for its destination does not have too much of the queue already.
+    fn admit(&mut self, recipient: &Mailbox, dsn: &RecipientParameters) -> Result<(), Reply> {
+        let appliance = self.appliance;
+        if appliance.has_several_destinations() {
+            let octets = u64::from(self.declared_size.unwrap_or(0));
+            let share = appliance.settings().destination_share;
+            let null_sender = self.sender == ReversePath::Null;
+            let used = appliance
+                .way(null_sender, recipient.as_str(), |way| appliance.schedule.used_by_destination(way.name));
+            if !used.allows(octets, share, appliance.whole_queue()) {
+                let text = "Too much waits for that destination, try again later";
+                return Err(Reply::new(452, EnhancedStatus(4, 3, 1), text));
+            }
+        }
+        let mut room = match self.room.take() {
+            Some(room) => room,
+            None => self.make_room()?,
         };
+        let octets = u32::try_from(recipient.as_str().len() + dsn.stored_bytes()).unwrap_or(u32::MAX);
+        let bytes = room.recipients_bytes.saturating_add(octets);
+        let count = u16::try_from(self.recipients.len() + 1).unwrap_or(u16::MAX);
+        let admitted = appliance.spool.extend(&mut room.incoming, count, bytes);
+        if admitted.is_ok() {
+            room.recipients_bytes = bytes;
+        }
+        self.room = Some(room);
+        admitted.map_err(full_reply)
+    }
+
+    fn data_start(&mut self, question: Question) {
         if self.appliance.stopping.get() {
             return self.refuse(question, Stage::Data, None, &stopping_reply());
         }
-        match self.appliance.spool.begin(admission) {
-            Ok(incoming) => {
-                let scanner = Box::new(Scanner::new());
-                self.letter = Some(Letter { incoming, scanner, header_checked: false });
-                self.server.accept(question);
-            }
-            Err(full) => {
-                self.refuse(question, Stage::Data, None, &full_reply(full));
-                self.forget();
-            }
-        }
+        // It is there: DATA without an accepted recipient is refused by the machine.
+        let Some(Room { incoming, claim, .. }) = self.room.take() else {
+            let reply = store_reply(SpoolError::Flash);
+            return self.refuse(question, Stage::Data, None, &reply);
+        };
+        let scanner = Box::new(Scanner::new());
+        self.letter = Some(Letter { incoming, _claim: claim, scanner, header_checked: false });
+        self.server.accept(question);
     }
 
     async fn data(&mut self, content: &[u8]) {
@@ -312,6 +380,7 @@ impl<P: Platform> Session<'_, '_, P> {
         if self.appliance.stopping.get() {
             return self.refuse(question, Stage::Data, None, &stopping_reply());
         }
+        let bulk = facts.header.bulk;
         let facts = facts.to_bytes();
         let protocol = self.server.protocol();
         let sender_extra = self.dsn.to_bytes();
@@ -338,7 +407,7 @@ impl<P: Platform> Session<'_, '_, P> {
         count_most(&self.appliance.counters.store_wait_most_us, waited_us);
         match committed {
             Ok(id) => {
-                self.accepted(id, protocol, size);
+                self.accepted(id, protocol, size, bulk);
                 self.server.accept_message(question, id);
             }
             Err(error) => self.refuse(question, Stage::Data, None, &store_reply(error)),
@@ -346,7 +415,7 @@ impl<P: Platform> Session<'_, '_, P> {
         self.forget();
     }
 
-    fn accepted(&self, id: QueueId, protocol: Protocol, size: u32) {
+    fn accepted(&self, id: QueueId, protocol: Protocol, size: u32, bulk: bool) {
         let appliance = self.appliance;
         count(&appliance.counters.accepted, 1);
         count(&appliance.counters.accepted_bytes, size.into());
@@ -362,11 +431,11 @@ impl<P: Platform> Session<'_, '_, P> {
             size,
             recipients: u16::try_from(self.recipients.len()).unwrap_or(u16::MAX),
         });
-        self.schedule(id, size);
+        self.schedule(id, size, bulk);
     }
 
     /// Puts the message onto the schedule, with its ways: nobody needs to read the recipients again for that.
-    fn schedule(&self, id: QueueId, size: u32) {
+    fn schedule(&self, id: QueueId, size: u32, bulk: bool) {
         let appliance = self.appliance;
         let null_sender = self.sender == ReversePath::Null;
         let mut to: heapless::Vec<DestinationId, ERRANDS_PER_MESSAGE_MAX> = heapless::Vec::new();
@@ -378,7 +447,7 @@ impl<P: Platform> Session<'_, '_, P> {
         }
         let recipients = u16::try_from(self.recipients.len()).unwrap_or(u16::MAX);
         let new = NewMessage {
-            priority: attend::priority(Class::Mail, null_sender, recipients, false),
+            priority: attend::priority(Class::Mail, null_sender, recipients, bulk),
             size,
             client: Some(self.peer),
             decided: false,

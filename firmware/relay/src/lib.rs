@@ -39,15 +39,11 @@ pub mod decide;
 pub mod delivery;
 pub mod intake;
 mod key_records;
-#[allow(dead_code)]
 mod ledger;
 mod machine;
 pub mod operator;
-#[allow(dead_code)]
 mod report;
-#[allow(dead_code)]
 mod route;
-#[allow(dead_code)]
 mod schedule;
 pub mod supervisor;
 mod time;

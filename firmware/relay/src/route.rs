@@ -8,7 +8,7 @@
 //! to one server are one destination.
 
 use crate::schedule::DestinationLimits;
-use crate::{Appliance, Platform};
+use crate::{Appliance, Platform, attend};
 use alloc::boxed::Box;
 use alloc::format;
 use settings::{NextHop, Route, Settings};
@@ -119,9 +119,10 @@ impl<P: Platform> Appliance<'_, P> {
         self.schedule.hurry(None, now);
     }
 
-    /// What the settings allow each destination may have changed.
+    /// What the settings say about destinations and ages may have changed.
     pub(crate) fn limits_changed(&self) {
         let limits = DestinationLimits::from(&*self.settings.borrow());
         self.schedule.set_limits(limits, self.now());
+        self.spool.for_each(|brief| self.schedule.set_age_at(brief.id, attend::age_at(self, brief)));
     }
 }

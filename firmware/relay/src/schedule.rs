@@ -238,17 +238,6 @@ impl Schedule {
         }
     }
 
-    /// Where a message stands.
-    pub(crate) fn stage(&self, id: QueueId) -> Option<Stage> {
-        self.inner.borrow().plan.get(id).map(|message| match message.place {
-            Place::Undecided | Place::Later(_) => Stage::Undecided,
-            Place::Deciding => Stage::Deciding,
-            Place::Due | Place::Resting(_) | Place::Attended => Stage::Attended,
-            Place::Out => Stage::Out,
-            Place::Off => Stage::Off,
-        })
-    }
-
     /// The errands of a message.
     pub(crate) fn errands(&self, id: QueueId) -> Vec<ErrandView> {
         let inner = self.inner.borrow();

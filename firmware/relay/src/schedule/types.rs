@@ -184,21 +184,6 @@ pub(crate) enum Obstruction {
     },
 }
 
-/// Where a message stands on the schedule.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stage {
-    /// Waits for its decision.
-    Undecided,
-    /// Is being decided.
-    Deciding,
-    /// Is about to be routed, warned about or reported, or this goes on.
-    Attended,
-    /// Goes to its destinations.
-    Out,
-    /// Nothing is planned for it.
-    Off,
-}
-
 /// What the console shows of an errand.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ErrandView {
