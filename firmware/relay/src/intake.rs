@@ -128,7 +128,7 @@ struct Room<'s, F: platform::nor_flash::NorFlash> {
 /// A message that is arriving.
 struct Letter<'s, F: platform::nor_flash::NorFlash> {
     incoming: Incoming<'s, F>,
-    _claim: Claim<'s>,
+    claim: Claim<'s>,
     scanner: Box<Scanner>,
     /// Whether the header block has been seen to its end, and found good.
     header_checked: bool,
@@ -277,8 +277,7 @@ impl<'a, 'f, P: Platform> Session<'a, 'f, P> {
         let octets = u64::from(self.declared_size.unwrap_or(0));
         let share = appliance.settings().client_share;
         if !appliance.schedule.used_by_client(self.peer).allows(octets, share, appliance.whole_queue()) {
-            let text = "You have too much in the queue, try again later";
-            return Err(Reply::new(452, EnhancedStatus(4, 3, 1), text));
+            return Err(share_reply());
         }
         Ok(Room { incoming, recipients_bytes: 0, claim: appliance.schedule.claim(self.peer, octets) })
     }
@@ -338,7 +337,7 @@ impl<'a, 'f, P: Platform> Session<'a, 'f, P> {
             return self.refuse(question, Stage::Data, None, &reply);
         };
         let scanner = Box::new(Scanner::new());
-        self.letter = Some(Letter { incoming, _claim: claim, scanner, header_checked: false });
+        self.letter = Some(Letter { incoming, claim, scanner, header_checked: false });
         self.server.accept(question);
     }
 
@@ -355,6 +354,12 @@ impl<'a, 'f, P: Platform> Session<'a, 'f, P> {
                     Reply::new(554, EnhancedStatus(5, 4, 6), "Too many hops, this looks like a mail loop");
                 return self.abandon(&reply);
             }
+        }
+        // A client that did not say how much it has, or said less, hears now that it is too much.
+        let size = u64::from(letter.incoming.size()).saturating_add(content.len() as u64);
+        let share = self.appliance.settings().client_share;
+        if !letter.claim.raise(size).is_within(share, self.appliance.whole_queue()) {
+            return self.abandon(&share_reply());
         }
         let begun = self.appliance.now();
         let stored = self.appliance.spool.append(&mut letter.incoming, content).await;
@@ -527,6 +532,10 @@ fn full_reply(full: SpoolFull) -> Reply {
         SpoolFull::Now => Reply::new(452, EnhancedStatus(4, 3, 1), "Queue is full, try again later"),
         SpoolFull::Never => Reply::new(552, EnhancedStatus(5, 3, 4), "Message is larger than the queue"),
     }
+}
+
+fn share_reply() -> Reply {
+    Reply::new(452, EnhancedStatus(4, 3, 1), "You have too much in the queue, try again later")
 }
 
 fn stopping_reply() -> Reply {

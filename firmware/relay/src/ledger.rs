@@ -37,6 +37,11 @@ impl Use {
         u64::from(self.messages) < share(whole.messages.into())
             && self.octets.saturating_add(octets) <= share(whole.octets)
     }
+
+    /// Whether what is counted already stays within `percent` of `whole`.
+    pub(crate) fn is_within(self, percent: u8, whole: Self) -> bool {
+        self.octets <= whole.octets.saturating_mul(percent.into()) / 100
+    }
 }
 
 /// What each client occupies; at most one entry for each message of the queue or arriving.
@@ -56,6 +61,13 @@ impl Ledger {
         entry.octets = entry.octets.saturating_sub(octets);
         if entry.messages == 0 {
             self.0.remove(&client);
+        }
+    }
+
+    /// More octets of a message that is counted.
+    pub(crate) fn grow(&mut self, client: ClientKey, octets: u64) {
+        if let Some(entry) = self.0.get_mut(&client) {
+            entry.octets = entry.octets.saturating_add(octets);
         }
     }
 

@@ -11,7 +11,7 @@
 //! | [`decide::worker`] | `DECIDERS_COUNT` | what becomes of each message; signs |
 //! | [`delivery::worker`] | `SESSIONS_OUT_COUNT_MAX` | SMTP out, from the queue |
 //! | [`operator::run`] | 1 | the console |
-//! | [`supervisor::tend`] | 1 | the schedule's clock, the TPM's return, cleaning the flash ahead of need |
+//! | [`supervisor::tend`] | 1 | the schedule's clock, the attendant (routes, ages, reports), the TPM's return, cleaning the flash ahead of need, the operating time |
 //!
 //! # What is kept where
 //! The queue on flash knows everything that must survive: content exactly as it came, envelope, facts, recipe, results.
@@ -19,13 +19,22 @@
 //! A message without a recipe is undecided and cannot be delivered; so "must be signed" can never become "was sent
 //! unsigned", whatever fails in between.
 //!
+//! # Full, and whose fault that is
+//! Room for a message is promised before a client hears yes, so what was let in always fits. One client, and the mail for
+//! one destination, get a share of the queue each (`client-share`, `destination-share`), so that nobody keeps the others
+//! out; one client address gets half of the sessions at most.
+//!
+//! # Time
+//! Every age, retry and expiry is in operating seconds: how long the appliance has been running with its queue. A civil
+//! clock that jumps, is unknown, or comes from 1970 changes none of them; it is only for people.
+//!
 //! # When a message is sent twice
 //! Only if the power fails or the connection breaks after the next hop has taken it and before our record of that is on
 //! flash (RFC 5321 §4.5.3.2.6 and §6.1 know no way around it).
 //!
 //! # What it does not do
-//! It sends no reports: mail that fails stays in the queue, held, with its reason. It has one destination for all mail.
-//! It listens to no clock but the one it is given, and decides nothing that needs the time while that is unknown.
+//! It asks no DNS where mail goes: routes and next hops are set by the operator, one next hop for each domain. It listens to
+//! no clock but the one it is given, and decides nothing that needs the civil time while that is unknown.
 #![no_std]
 #![forbid(unsafe_code)]
 #![allow(async_fn_in_trait)]

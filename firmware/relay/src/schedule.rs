@@ -142,7 +142,8 @@ impl Inner {
         let lanes_grew = core::mem::take(&mut destinations.lanes_grew);
         let clockwork = core::mem::take(&mut destinations.alarms_grew) || wake.clockwork;
         // Workers that wait with a connection make room for others.
-        let all_connected = wake.all_connected || (lanes_grew && destinations.all_busy());
+        let rang = core::mem::take(&mut destinations.alarm_rang);
+        let all_connected = wake.all_connected || rang || (lanes_grew && destinations.all_busy());
         if wake.deciders {
             wake_all(&mut self.deciders);
         }
@@ -520,6 +521,18 @@ pub(crate) struct Claim<'s> {
     schedule: &'s Schedule,
     client: ClientKey,
     octets: u64,
+}
+
+impl Claim<'_> {
+    /// Counts so many octets, if that is more than before. Returns what the client occupies now.
+    pub(crate) fn raise(&mut self, octets: u64) -> Use {
+        let ledger = &mut self.schedule.inner.borrow_mut().plan.ledger;
+        if let Some(more) = octets.checked_sub(self.octets) {
+            ledger.grow(self.client, more);
+            self.octets = octets;
+        }
+        ledger.used(self.client)
+    }
 }
 
 impl Drop for Claim<'_> {

@@ -203,6 +203,8 @@ pub(super) struct Destinations {
     pub(super) lanes_grew: bool,
     /// The first alarm may have moved forward.
     pub(super) alarms_grew: bool,
+    /// An alarm rang: a worker that waits with a connection may have waited for it.
+    pub(super) alarm_rang: bool,
 }
 
 impl Default for Destinations {
@@ -223,6 +225,7 @@ impl Default for Destinations {
             limits: DestinationLimits::default(),
             lanes_grew: false,
             alarms_grew: false,
+            alarm_rang: false,
         }
     }
 }
@@ -377,6 +380,7 @@ impl Destinations {
             if at > now {
                 return Some(at);
             }
+            self.alarm_rang = true;
             self.set_alarm(id, None);
             self.reconsider(id, now);
         }
@@ -461,17 +465,7 @@ impl Destinations {
     }
 
     fn next_lane(&self) -> Option<Lane> {
-        let most = if self.living.is_empty() { PROBES_COUNT_MAX } else { PROBES_BUSY_COUNT_MAX };
-        let look = if self.looks >= most {
-            None
-        } else if !self.untried.is_empty() {
-            Some(Lane::Untried)
-        } else if !self.failing.is_empty() && self.probes < PROBES_FAILING_COUNT_MAX {
-            Some(Lane::Failing)
-        } else {
-            None
-        };
-        match (look, self.living.is_empty()) {
+        match (self.next_look(), self.living.is_empty()) {
             (None, true) => None,
             (None, false) => Some(Lane::Living),
             (Some(look), true) => Some(look),
@@ -479,11 +473,31 @@ impl Destinations {
         }
     }
 
+    /// The lane of the next first look or probe, if one may begin.
+    fn next_look(&self) -> Option<Lane> {
+        let most = if self.living.is_empty() { PROBES_COUNT_MAX } else { PROBES_BUSY_COUNT_MAX };
+        if self.looks >= most {
+            None
+        } else if !self.untried.is_empty() {
+            Some(Lane::Untried)
+        } else if !self.failing.is_empty() && self.probes < PROBES_FAILING_COUNT_MAX {
+            Some(Lane::Failing)
+        } else {
+            None
+        }
+    }
+
+    /// Whether other destinations wait for a worker and there is none.
+    fn others_wait(&self, id: DestinationId) -> bool {
+        let other = |(_, waiting): &(u64, DestinationId)| *waiting != id;
+        self.all_busy() && (self.next_look().is_some() || self.living.iter().any(other))
+    }
+
     /// What a worker with an open connection should do that has sent `sent` messages over it: take an errand if there is
     /// one ([`Connected::Errand`]), wait, or make room for others.
     pub(super) fn next_for_connected(&self, id: DestinationId, sent: u32, now: Instant) -> Connected {
         let Some(destination) = self.get(id).filter(|d| !d.retired) else { return Connected::Leave };
-        let others_wait = self.all_busy() && self.next_lane().is_some();
+        let others_wait = self.others_wait(id);
         if destination.ready == 0 {
             return if others_wait { Connected::Leave } else { Connected::Wait };
         }

@@ -73,6 +73,8 @@ pub(super) struct Message {
     pub(super) more_at: Option<Instant>,
     /// The earliest of these three, as it stands in `waiting`.
     pub(super) alarm: Option<Instant>,
+    /// Its recipients are tried at once when it has been routed, also those whose next attempt is not due.
+    pub(super) hurried: bool,
     /// Nothing is planned for it once what is under way has ended.
     pub(super) off: bool,
     /// Why it waits, if that stands nowhere else.
@@ -97,6 +99,7 @@ impl Message {
             settle_at: None,
             more_at: None,
             alarm: None,
+            hurried: false,
             off: false,
             reason: None,
         }

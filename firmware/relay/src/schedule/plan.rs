@@ -215,12 +215,14 @@ impl Queues {
             if count >= ERRANDS_PER_MESSAGE_MAX || (count > 0 && self.further >= ERRANDS_FURTHER_COUNT_MAX) {
                 return false;
             }
-            let state = if leg.due > now { ErrandState::At(leg.due) } else { ErrandState::Parked };
+            let waits = leg.due > now && !message.hurried;
+            let state = if waits { ErrandState::At(leg.due) } else { ErrandState::Parked };
             if let ErrandState::At(at) = state {
                 self.wait(at, id, Wait::Errand(leg.destination));
             }
             self.destinations.add_errand(leg.destination, message.size);
-            let trip = Trip { destination: leg.destination, state, hurried: false, sent_away: 0 };
+            let hurried = message.hurried;
+            let trip = Trip { destination: leg.destination, state, hurried, sent_away: 0 };
             self.further += usize::from(message.add_trip(trip));
         }
         true
@@ -369,6 +371,7 @@ impl Plan {
             Attended::Routed(legs, more) => {
                 queues.drop_trips(id, message, now);
                 let all = queues.add_trips(id, message, legs.iter().copied(), now);
+                message.hurried = false;
                 message.more = more || !all;
                 message.more_at = message.more.then(|| now.plus_s(ROUTE_AGAIN_S));
                 if legs.is_empty() {
@@ -547,6 +550,7 @@ impl Plan {
     pub(super) fn hurry(&mut self, only: Option<QueueId>, now: Instant) {
         let Self { messages, queues, .. } = self;
         let mut hurry = |id: QueueId, message: &mut Message| {
+            message.hurried = message.tasks.route || message.place == Place::Attended;
             for trip in message.trips_mut() {
                 trip.hurried = true;
                 if let ErrandState::At(at) = trip.state {

@@ -184,6 +184,22 @@ fn after_a_change_of_routes_everything_is_routed_anew_and_old_connections_get_no
 }
 
 #[test]
+fn after_a_change_of_routes_nobody_waits_for_what_the_old_ones_deserved() {
+    let mut plans = Plans::new(1);
+    let (errand, _) = plans.take(0).expect("the first look");
+    plans.reached(errand);
+    plans.done(errand, After::At(at(3_600)), 0);
+    plans.plan.reroute(at(1));
+    plans.plan.hurry(None, at(1));
+    plans.plan.check();
+    assert!(plans.plan.take_due().is_some_and(|(id, tasks)| id == QueueId(1) && tasks.route));
+    let to = plans.destination("b");
+    let legs = alloc::vec![Leg { destination: to, due: at(3_600) }];
+    plans.plan.attended(QueueId(1), Attended::Routed(legs, false), Tasks::default(), at(1));
+    assert!(plans.take(1).is_some_and(|(errand, _)| errand.destination == to && errand.hurried));
+}
+
+#[test]
 fn a_message_for_which_nothing_is_planned_is_off_and_can_come_back() {
     let mut plans = Plans::new(1);
     let (errand, _) = plans.take(0).expect("the first look");
