@@ -147,7 +147,7 @@ pub fn run(seed: u64, number: u64, faults: Faults, cuts: u64) -> Result<Counts, 
             &before,
             |recovered: Recovered<'_>| {
                 if recovered.position == on {
-                    next = Some((recovered.start, recovered.tape, recovered.spool, recovered.model));
+                    next = Some(((recovered.start)(), recovered.tape, recovered.spool, recovered.model));
                 }
                 Ok(())
             },

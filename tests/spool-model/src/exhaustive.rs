@@ -171,7 +171,7 @@ fn again(recovered: Recovered<'_>, seed: u64) -> Result<u64, String> {
         // One after the other: each relies on those before it.
         done.extend(work::run(&spool, &[plan], &mut random, || tape.position()));
     }
-    let shadow = start;
+    let shadow = start();
     let mut cuts = 0;
     for (position, event) in tape.take().iter().enumerate() {
         for tear in tears(seed ^ position as u64) {

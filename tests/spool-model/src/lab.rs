@@ -265,15 +265,18 @@ impl Lab {
     ) -> Result<(), String> {
         for (position, event) in batch.events.iter().enumerate() {
             for tear in choose(position, event) {
-                let flash = self.shadow.fork();
-                event.tear(&flash, tear);
-                let start = flash.fork();
-                let tape = self.tape.like(flash);
+                let start = || {
+                    let flash = self.shadow.fork();
+                    event.tear(&flash, tear);
+                    flash
+                };
+                let tape = self.tape.like(start());
                 self.counts.cuts += 1;
                 let place = || format!("cut in operation {position} ({}), {tear:?}", describe(event));
                 let (spool, model) = examine(before, &batch.done, position, &tape, &mut self.counts)
                     .map_err(|error| format!("{error}\n{}", place()))?;
-                let recovered = Recovered { tape, spool, model, start, position, counts: &mut self.counts };
+                let recovered =
+                    Recovered { tape, spool, model, start: &start, position, counts: &mut self.counts };
                 after(recovered).map_err(|error| format!("{error}\nafter the {}", place()))?;
             }
             event.repeat(&self.shadow);
@@ -284,14 +287,14 @@ impl Lab {
             self.counts.failures += u64::from(event.failed.is_some());
         }
         // The moment when nothing is going on.
-        let start = self.shadow.fork();
-        let tape = self.tape.like(self.shadow.fork());
+        let start = || self.shadow.fork();
+        let tape = self.tape.like(start());
         self.counts.cuts += 1;
         let (spool, model) = examine(before, &batch.done, batch.events.len(), &tape, &mut self.counts)
             .map_err(|error| format!("{error}\ncut between two operations"))?;
         self.compare_usage(&spool)?;
         let position = batch.events.len();
-        after(Recovered { tape, spool, model, start, position, counts: &mut self.counts })
+        after(Recovered { tape, spool, model, start: &start, position, counts: &mut self.counts })
     }
 
     /// What the running queue counts is what a restart counts.
@@ -325,8 +328,8 @@ pub struct Recovered<'a> {
     pub spool: TestSpool,
     /// What it holds.
     pub model: Model,
-    /// Its flash as the cut left it, before the mount.
-    pub start: Flash,
+    /// Makes its flash as the cut left it, before the mount.
+    pub start: &'a dyn Fn() -> Flash,
     /// Operations of the flash before the cut.
     pub position: usize,
     /// For further counting.
