@@ -401,7 +401,6 @@ impl<'a, 'f, P: Platform> Session<'a, 'f, P> {
             time: self.appliance.unix_seconds(),
             facts: &facts,
             moment: self.appliance.operating_seconds(),
-            ..Arrival::default()
         };
         let extras: Vec<Vec<u8>> = self.recipients.iter().map(|(_, dsn)| dsn.to_bytes()).collect();
         let recipients = self.recipients.iter().zip(&extras);

@@ -240,6 +240,10 @@ impl Destinations {
         self.table.get(usize::from(id.0)).and_then(Option::as_deref)
     }
 
+    fn all(&self) -> impl Iterator<Item = &Destination> {
+        self.table.iter().filter_map(Option::as_deref)
+    }
+
     fn get_mut(&mut self, id: DestinationId) -> Option<&mut Destination> {
         self.table.get_mut(usize::from(id.0)).and_then(Option::as_deref_mut)
     }
@@ -638,17 +642,17 @@ impl Destinations {
 
     /// Why nothing is delivered at present, if there is mail and all its destinations are in trouble.
     pub(super) fn obstruction(&self, nothing_known: bool) -> Option<Obstruction> {
-        let mut with_mail = self.table.iter().flatten().filter(|d| d.errands > 0).peekable();
+        let mut with_mail = self.all().filter(|d| d.errands > 0).peekable();
         if with_mail.peek().is_none() {
-            let failing = |d: &&Box<Destination>| d.state == DestinationState::Failing && !d.retired;
-            let known = self.table.iter().flatten().find(failing);
+            let failing = |d: &&Destination| d.state == DestinationState::Failing && !d.retired;
+            let known = self.all().find(failing);
             return match known {
                 Some(destination) => Some(destination.trouble()),
                 None => nothing_known.then_some(Obstruction::NoNextHop),
             };
         }
-        let in_trouble = |d: &Box<Destination>| d.next_hop.is_none() || d.state == DestinationState::Failing;
-        let worst = self.table.iter().flatten().find(|d| d.errands > 0 && in_trouble(d));
+        let in_trouble = |d: &Destination| d.next_hop.is_none() || d.state == DestinationState::Failing;
+        let worst = self.all().find(|d| d.errands > 0 && in_trouble(d));
         if with_mail.all(in_trouble) { worst.map(|d| d.trouble()) } else { None }
     }
 
@@ -659,7 +663,7 @@ impl Destinations {
 
     /// Open connections, of all destinations.
     pub(super) fn connections(&self) -> usize {
-        self.table.iter().flatten().map(|d| d.connections).sum()
+        self.all().map(|d| d.connections).sum()
     }
 
     /// What is in the way of mail for one destination.
@@ -690,13 +694,13 @@ impl Destinations {
     /// Every destination that has mail or connections or is in trouble.
     pub(super) fn views(&self) -> Vec<DestinationView> {
         let limits = self.limits;
-        let shown = |d: &&Box<Destination>| !d.is_unused() || d.state == DestinationState::Failing;
-        self.table.iter().flatten().filter(shown).map(|d| d.view(limits)).collect()
+        let shown = |d: &&Destination| !d.is_unused() || d.state == DestinationState::Failing;
+        self.all().filter(shown).map(|d| d.view(limits)).collect()
     }
 
     #[cfg(test)]
     pub(super) fn check(&self) {
-        let looks = self.table.iter().flatten().filter(|d| d.probing).count();
+        let looks = self.all().filter(|d| d.probing).count();
         assert_eq!(looks, self.looks);
         assert!(self.looks <= PROBES_COUNT_MAX && self.probes <= PROBES_FAILING_COUNT_MAX);
         assert_eq!(self.connections(), self.busy);

@@ -463,6 +463,9 @@ impl Plan {
         trip.state = ErrandState::Parked;
         message.under_way = message.under_way.saturating_sub(1);
         queues.in_hands = queues.in_hands.saturating_sub(1);
+        if !matches!(after, After::SentAway(_) | After::Off) {
+            message.reason = None;
+        }
         if news {
             message.settle_at.get_or_insert(now.plus_s(SETTLE_WAIT_S));
         }
