@@ -29,12 +29,12 @@ pub const KV_KEYS_COUNT_MAX: usize = 512;
 /// Octets of a value in a key-value store.
 pub const KV_VALUE_BYTES_MAX: usize = 16_320;
 
-/// Blocks of the data bank that hold the settings.
-pub const SETTINGS_BLOCKS: Range<u32> = 0..2;
+/// Blocks of the data bank that hold the settings: one that is filled, one to clean into, one that may fail.
+pub const SETTINGS_BLOCKS: Range<u32> = 0..3;
 /// Blocks of the data bank that hold identities and certificates.
-pub const KEYSTORE_BLOCKS: Range<u32> = 2..6;
-/// Blocks of the data bank that hold the event log and the crash record.
-pub const EVENTS_BLOCKS: Range<u32> = 6..8;
+pub const KEYSTORE_BLOCKS: Range<u32> = 3..7;
+/// Block of the data bank that is kept for the crash record.
+pub const EVENTS_BLOCKS: Range<u32> = 7..8;
 /// Blocks of the data bank that hold the queue.
 pub const SPOOL_BLOCKS: Range<u32> = 8..256;
 
