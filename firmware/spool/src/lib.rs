@@ -196,7 +196,10 @@
 //!
 //! [`SpoolFull::Never`] is the answer exactly if the promise is larger than what its class may have in an empty queue.
 //! When a block is retired the capacity shrinks, perhaps below what has been promised: nobody is let in until enough has
-//! left. What is in the queue goes on: promises are for the longest texts, and live octets are far fewer.
+//! left. What is in the queue goes on; one block of the reserve is for that, and promises are for the longest texts,
+//! which hardly anybody needs. If several blocks fail within a short time, and everything that was promised is really
+//! used, a change may find no room: it answers [`SpoolFull::Now`] and can be made again later. Ends need no room, so that
+//! messages leave and make some.
 //!
 //! # Cleaning and wear
 //! Two free blocks belong to cleaning. When no others are left, the closed block is cleaned that wins most: dead room

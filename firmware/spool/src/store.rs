@@ -369,7 +369,8 @@ impl<F: NorFlash> Spool<F> {
     ///
     /// # Errors
     /// [`SpoolError::NoSuchRecipient`], [`SpoolError::NoSuchMessage`], [`SpoolError::Damaged`] (the message cannot be
-    /// read and only [`Self::remove`] works), [`SpoolError::Flash`]. Never [`SpoolError::Full`].
+    /// read and only [`Self::remove`] works), [`SpoolError::Flash`]. [`SpoolError::Full`] only if several blocks have
+    /// failed while the queue was full: try again when something has left it.
     pub async fn change(
         &self,
         id: QueueId,

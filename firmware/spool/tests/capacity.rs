@@ -4,7 +4,7 @@
 use embassy_futures::block_on;
 use envelope::QueueId;
 use flash_sim::{Random, SimFlash};
-use limits::spool::{ATTEMPT_TEXT_BYTES_MAX, REASON_BYTES_MAX, STATUS_TEXT_BYTES_MAX};
+use limits::spool::{ATTEMPT_TEXT_BYTES_MAX, REASON_BYTES_MAX, RECIPE_BYTES_RESERVED, STATUS_TEXT_BYTES_MAX};
 use spool::{
     Admission, Arrival, Attempt, Change, Class, Incoming, NewRecipient, RecipientState, Removal, Spool,
     SpoolError, SpoolFull, Status, Usage,
@@ -14,7 +14,7 @@ const BLOCK: usize = 16 * 1_024;
 type Flash = SimFlash<BLOCK>;
 type TestSpool = Spool<Flash>;
 
-/// Octets of a chunk, and of the largest recipe, on these small blocks.
+/// Octets of a chunk on these small blocks.
 const CHUNK: usize = 3_904;
 
 fn mount(flash: &Flash) -> TestSpool {
@@ -115,11 +115,12 @@ fn live(spool: &TestSpool, id: QueueId, kind: &Kind, step: usize) {
 
 fn happen(spool: &TestSpool, id: QueueId, kind: &Kind, step: usize) -> Result<(), SpoolError> {
     let reason = "r".repeat(REASON_BYTES_MAX);
+    let recipe = RECIPE_BYTES_RESERVED.min(CHUNK);
     let attempt = Some(Attempt::new(Some(1), 451, &"a".repeat(ATTEMPT_TEXT_BYTES_MAX)));
     let change = Change { moment: 9, attempt, reason: Some(&reason), ..Change::default() };
     block_on(async {
         match step {
-            0 => spool.set_recipe(id, &[0x0f; CHUNK]).await,
+            0 => spool.set_recipe(id, &vec![0x0f; recipe]).await,
             1..=7 => {
                 let deferred =
                     RecipientState::Deferred { status: long(step), attempts: step as u8, next_try: u64::MAX };
@@ -128,7 +129,7 @@ fn happen(spool: &TestSpool, id: QueueId, kind: &Kind, step: usize) -> Result<()
             }
             8 => spool.hold(id, &reason).await,
             9 => spool.bounce(id, &long(554), &reason).await,
-            10 => spool.set_recipe(id, &[0xf0; CHUNK]).await,
+            10 => spool.set_recipe(id, &vec![0xf0; recipe]).await,
             11 => {
                 let told = |_: u16, state: &mut RecipientState| {
                     if let RecipientState::Failed(status) = state {
@@ -252,7 +253,7 @@ fn when_blocks_fail_in_a_full_queue_nothing_is_stuck_and_intake_waits() {
         let lives = lives(&stored, seed as usize % 4, &mut random);
         let count = lives.len();
         for (number, (id, kind, step)) in lives.into_iter().enumerate() {
-            if number < count / 4 && number % (count / 16).max(1) == 0 {
+            if number < count / 4 && number % (count / 8).max(1) == 0 {
                 flash.break_block(random.below(30), true);
             }
             // Also a message whose commit record lies in a block that takes no mark any more ends.
