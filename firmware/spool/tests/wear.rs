@@ -24,9 +24,20 @@ fn put<const B: usize>(spool: &Spool<SimFlash<B>>, len: usize) -> Result<QueueId
     })
 }
 
-fn tend<const B: usize>(spool: &Spool<SimFlash<B>>, steps: usize) {
+/// Steps of work ahead of need, each of them bounded: what the flash mutex is held for.
+fn tend<const B: usize>(spool: &Spool<SimFlash<B>>, flash: &SimFlash<B>, steps: usize) {
     for _ in 0..steps {
-        if !block_on(spool.clean_step()).unwrap() {
+        let before = flash.counters();
+        let more = block_on(spool.clean_step()).unwrap();
+        let after = flash.counters();
+        let (read, programmed) =
+            (after.bytes_read - before.bytes_read, after.bytes_programmed - before.bytes_programmed);
+        assert!(
+            read <= 64 * 1_024 && programmed <= 17 * 1_024,
+            "{read} octets read, {programmed} programmed"
+        );
+        assert!(after.erases - before.erases <= 1);
+        if !more {
             break;
         }
     }
@@ -69,7 +80,7 @@ fn run<const B: usize>(
             }
         }
         hot.extend(stored);
-        tend(&spool, 3);
+        tend(&spool, flash, 3);
         if number == mails / 3 {
             warm = Some(spool.health());
         }
