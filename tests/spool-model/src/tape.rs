@@ -116,7 +116,7 @@ impl<const ERASE: usize> Tape<ERASE> {
     }
 
     /// Lets the operation after `operations` further ones fail, and its block from then on as told. A failing
-    /// program or erase has done any part of its work, or nothing.
+    /// program or erase has done any part of its work, or nothing; of small programs some claim to have worked.
     pub fn fail_after(&self, operations: usize, how: Failing, seed: u64) {
         self.shared.next.set(Some((operations, how, seed)));
     }
@@ -237,11 +237,12 @@ impl<const ERASE: usize> NorFlash for Tape<ERASE> {
     async fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), SimError> {
         self.flash.read(offset, &mut []).await?;
         let action = Action::Program(offset, bytes.to_vec());
-        let result = if self.fails(&action) {
-            Err(SimError::Broken)
-        } else {
-            block_on(self.flash.write(offset, bytes))
-        };
-        self.note(action, bytes.len(), result)
+        let failed = self.fails(&action);
+        let result = if failed { Err(SimError::Broken) } else { block_on(self.flash.write(offset, bytes)) };
+        let result = self.note(action, bytes.len(), result);
+        // Small programs are read back by the log: a driver that notices nothing must not matter.
+        let unnoticed =
+            failed && bytes.len() <= limits::flash::COPY_BYTES && self.failures().is_multiple_of(4);
+        if unnoticed { Ok(()) } else { result }
     }
 }
