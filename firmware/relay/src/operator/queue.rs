@@ -113,7 +113,7 @@ fn obstruction_text<P: Platform>(appliance: &Appliance<'_, P>, obstruction: &Obs
 /// Where a message stands, for whoever reads it: state, next step, reason.
 struct Standing {
     state: &'static str,
-    /// `1 of 3`, where it is not all of one.
+    /// `1 of 3 open`, where it is not all of one.
     left: String,
     /// When something happens next, where it waits for that.
     next: String,
@@ -155,6 +155,11 @@ impl Standing {
         };
         let left = match (brief.recipients_open, brief.recipients) {
             (_, 0 | 1) => String::new(),
+            // A message that is held with nobody open failed for the others.
+            (0, all) if brief.state == MessageState::Held => {
+                format!("{} of {all} failed", brief.recipients_unreported)
+            }
+            (0, _) => String::new(),
             (open, all) if open == all => String::new(),
             (open, all) => format!("{open} of {all} open"),
         };
