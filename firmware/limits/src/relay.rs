@@ -88,6 +88,8 @@ pub const UNREADABLE_AGAIN_S: u64 = 60;
 pub const ROUTE_AGAIN_S: u64 = 60;
 /// Seconds until a message that could not be routed, warned about or reported because of the flash is attended to again.
 pub const ATTEND_AGAIN_S: u64 = 60;
+/// Seconds for which mail that the operator released is not given up, however old it is: he wants it to be tried.
+pub const RELEASED_S: u64 = 3_600;
 /// Seconds of operation with mail in the queue between two records of the operating time: 144 small records a day, and
 /// what is lost by a power cut makes mail look ten minutes younger.
 pub const OPERATING_TIME_SAVE_S: u64 = 600;

@@ -371,6 +371,16 @@ impl<'f, P: Platform> Appliance<'f, P> {
         self.schedule.add(id, new, self.now());
     }
 
+    /// As [`Self::schedule_again`], for a message that the operator has released: it may have outlived its lifetime while it
+    /// was held, and gets its chance all the same. After a restart it has had it.
+    pub(crate) fn schedule_released(&self, id: QueueId) {
+        self.schedule_again(id);
+        if let Some(brief) = self.spool.brief(id) {
+            let chance = self.now().plus_s(limits::relay::RELEASED_S);
+            self.schedule.set_age_at(id, attend::age_at(self, &brief).map(|at| at.max(chance)));
+        }
+    }
+
     fn schedule_everything(&self) {
         let mut ids = alloc::vec::Vec::new();
         self.spool.for_each(|brief| ids.push(brief.id));

@@ -123,17 +123,17 @@ impl Gateway {
         store.save(&settings).await.expect("the settings are valid");
     }
 
-    /// Puts routes (domain, next hop) on the flash of an appliance that is off.
+    /// Puts routes (domain, next hop, whether it is inside) on the flash of an appliance that is off.
     ///
     /// # Panics
     /// If they are refused.
-    pub async fn add_routes(&self, routes: &[(String, String)]) {
+    pub async fn add_routes(&self, routes: &[(String, String, bool)]) {
         let flash: SharedFlash<Bank> = SharedFlash::new(self.bank.clone());
         let (mut store, _, _) =
             settings::Store::open(Partition::new(&flash, SETTINGS_BLOCKS)).await.expect("the flash works");
         let table = RefCell::new(store.routes().await.0);
-        for (domain, next_hop) in routes {
-            let route = Route::new(domain, next_hop, false).unwrap_or_else(|fault| panic!("{fault}"));
+        for (domain, next_hop, inside) in routes {
+            let route = Route::new(domain, next_hop, *inside).unwrap_or_else(|fault| panic!("{fault}"));
             store.add_route(&table, route).await.expect("the table has room");
         }
     }

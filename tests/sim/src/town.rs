@@ -39,9 +39,9 @@ impl Town {
         let gateway = Gateway::new(world);
         gateway.configure(&[SETTINGS, settings].concat()).await;
         let destinations = world.destinations(count);
-        let mut routes: Vec<(String, String)> =
-            destinations.iter().map(|d| (d.domain.clone(), d.host.clone())).collect();
-        routes.push(("a.example".into(), IpAddr::from(ANNS_HOST).to_string()));
+        let mut routes: Vec<_> =
+            destinations.iter().map(|d| (d.domain.clone(), d.host.clone(), false)).collect();
+        routes.push(("a.example".into(), IpAddr::from(ANNS_HOST).to_string(), false));
         gateway.add_routes(&routes).await;
         let senders =
             Sink::start(&world.executor, &world.network, SocketAddr::new(IpAddr::from(ANNS_HOST), 25));

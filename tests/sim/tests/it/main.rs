@@ -4,13 +4,22 @@
 //! with another seed.
 #![forbid(unsafe_code)]
 
+mod commands;
 mod console;
+mod courtesy;
+mod crowd;
+mod days;
 mod delivery;
 mod intake;
 mod malformed_sessions;
 mod next_hop;
+mod nobody;
 mod operator;
+mod outage;
+mod overload;
 mod power;
+mod priorities;
+mod quotas;
 mod reports;
 mod signing;
 mod sizes;

@@ -187,7 +187,7 @@ async fn release<P: Platform>(appliance: &Appliance<'_, P>, id: QueueId) -> Resu
     }
     appliance.spool.release(id, "").await?;
     appliance.record(&Event::Released { id });
-    view::schedule_again(appliance, id);
+    appliance.schedule_released(id);
     Ok(Done::Yes)
 }
 
