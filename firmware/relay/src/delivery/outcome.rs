@@ -140,6 +140,13 @@ pub(super) async fn record<P: Platform, S: Stream>(
     let reply = for_accepted.as_ref().ok();
     let after = match commit(appliance, letter, &results, peer, reply, after).await {
         Ok(after) => after,
+        // Blocks have failed and nothing fits until something leaves (see the crate docs of the spool). The peer took
+        // nothing, so nothing is sent twice by an attempt that is forgotten.
+        Err(SpoolError::Full(_))
+            if results.iter().all(|fate| matches!(fate.state, RecipientState::Deferred { .. })) =>
+        {
+            after
+        }
         Err(error) => {
             // What the peer took must not be sent again because our flash fails: off the schedule until a restart.
             appliance.spool_failed(id, error);
