@@ -79,6 +79,8 @@ pub const BULK_RECIPIENTS_COUNT: u16 = 50;
 pub const RATE_BURST_S: u64 = 10;
 /// Seconds that a message whose fate is partly known waits for the rest, so that its sender gets one report.
 pub const SETTLE_WAIT_S: u64 = 60;
+/// Things that become due at the same moment and are made due without letting others run: below 1 M instructions.
+pub const DUE_AT_ONCE_COUNT_MAX: usize = 256;
 /// Seconds by which recipients of a message may be tried before their time, so that those that are due at nearly the same
 /// moment share a transaction.
 pub const DUE_TOGETHER_S: u64 = 5;

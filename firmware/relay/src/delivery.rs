@@ -94,7 +94,8 @@ async fn connect_and_deliver<P: Platform, C: Connector>(
 ) -> Result<(), String> {
     let mut reason = String::from("the next hop has no address");
     let (connect_s, greeting_s) = patience(look);
-    for address in addresses(appliance, next_hop).await? {
+    let found = within(&appliance.timer, connect_s, addresses(appliance, next_hop)).await;
+    for address in found.unwrap_or_else(|_| Err("the name servers do not answer in time".into()))? {
         let remote = SocketAddr::new(address, next_hop.port);
         let stream = match within(&appliance.timer, connect_s, connector.connect(remote)).await {
             Ok(Ok(stream)) => stream,

@@ -447,7 +447,13 @@ impl Schedule {
     /// The clockwork: makes waiting messages due when their moment comes. One task runs it for ever.
     pub(crate) async fn run<T: platform::Timer>(&self, timer: &T) -> ! {
         loop {
-            let next = self.step(|plan| plan.turn(timer.now()));
+            let now = timer.now();
+            let next = self.step(|plan| plan.turn(now));
+            if next.is_some_and(|at| at <= now) {
+                // There is more; the others get their turn in between.
+                embassy_futures::yield_now().await;
+                continue;
+            }
             let sleep = async {
                 match next {
                     Some(at) => timer.sleep_until(at).await,

@@ -11,7 +11,9 @@ use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use envelope::QueueId;
-use limits::relay::{ERRANDS_FURTHER_COUNT_MAX, ERRANDS_PER_MESSAGE_MAX, ROUTE_AGAIN_S, SETTLE_WAIT_S};
+use limits::relay::{
+    DUE_AT_ONCE_COUNT_MAX, ERRANDS_FURTHER_COUNT_MAX, ERRANDS_PER_MESSAGE_MAX, ROUTE_AGAIN_S, SETTLE_WAIT_S,
+};
 use platform::Instant;
 
 /// What a moment in `waiting` is for.
@@ -501,12 +503,13 @@ impl Plan {
         queues.settle_down(id, message, now);
     }
 
-    /// Makes due what is due; returns when to look again.
+    /// Makes due what is due, a bounded number of things at a time; returns when to look again, which may be at once.
     pub(super) fn turn(&mut self, now: Instant) -> Option<Instant> {
-        while let Some((at, id, what)) = self.queues.waiting.first().copied() {
-            if at > now {
+        for _ in 0..DUE_AT_ONCE_COUNT_MAX {
+            let Some((_, id, what)) = self.queues.waiting.first().copied().filter(|(at, ..)| *at <= now)
+            else {
                 break;
-            }
+            };
             self.queues.waiting.pop_first();
             self.ring(id, what, now);
         }
