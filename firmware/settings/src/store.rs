@@ -148,7 +148,7 @@ impl<F: NorFlash> Store<F> {
         }
     }
 
-    /// Stores the operating time. A record of 64 octets: at one every 10 minutes the two blocks are erased once a month.
+    /// Stores the operating time. A record of 64 octets: at one every 10 minutes a block is erased once a month.
     ///
     /// # Errors
     /// [`KvError::Flash`]; the value that was stored before is still there.
