@@ -10,6 +10,8 @@ use std::time::Instant;
 const MACHINE_TESTS: &[&str] = &["qemu"];
 /// The whole appliance on the host.
 const SIMULATION: &[&str] = &["sim"];
+/// The queue beside a plain model: tells what it tried.
+const MODEL: &[&str] = &["spool-model"];
 
 /// Options of `test`.
 #[derive(clap::Args)]
@@ -59,12 +61,16 @@ pub fn run(options: &Options) -> Result<()> {
     }
     if chosen(Part::Host) {
         step::headline("Tests on the host");
-        let others: Vec<&str> = [MACHINE_TESTS, SIMULATION].concat();
+        let others: Vec<&str> = [MACHINE_TESTS, SIMULATION, MODEL].concat();
         let mut arguments = vec!["--workspace"];
         for name in others.iter().filter(|name| present(&[name])) {
             arguments.extend(["--exclude", name]);
         }
         cargo_test("unit and property tests", &arguments, &[], Told::Count, &mut failures);
+        if present(MODEL) {
+            let arguments = ["--package", "spool-model"];
+            cargo_test("the queue beside its model", &arguments, &[], Told::Proofs, &mut failures);
+        }
     }
     if chosen(Part::Sim) && present(SIMULATION) {
         step::headline("The appliance on the host");
