@@ -140,7 +140,7 @@ impl<'f, P: Platform> Appliance<'f, P> {
         log.record(stamp(), &Event::Boot { version, cause });
 
         let unusable = FlashUnusable { store: Store::Settings };
-        let (mut store, settings, loaded) =
+        let (mut store, mut settings, mut loaded) =
             settings::Store::open(Partition::new(flash, SETTINGS_BLOCKS)).await.map_err(|_| unusable)?;
         let reset = match loaded {
             Loaded::Stored | Loaded::Fresh => None,
@@ -151,7 +151,7 @@ impl<'f, P: Platform> Appliance<'f, P> {
             log.record(stamp(), &Event::SettingsReset { reason: reason.as_str().into() });
         }
 
-        let (routes, unreadable) = store.routes().await;
+        let (mut routes, unreadable) = store.routes().await;
         if unreadable > 0 {
             let what = "some routes cannot be read from flash; see `show routes`".into();
             log.record(stamp(), &Event::Error { area: "settings".into(), what });
@@ -171,6 +171,15 @@ impl<'f, P: Platform> Appliance<'f, P> {
                 micros: micros_since(begun, timer.now()),
             },
         );
+        if store.is_being_reset() {
+            // The power failed in the middle. Nothing of the old appliance may come back, whatever of it is left.
+            (settings, loaded) = (Settings::default(), Loaded::Fresh);
+            routes = Routes::default();
+            if !crate::reset::erase(flash, &mut store, &spool).await {
+                let what = "the factory reset could not be finished: the flash fails".into();
+                log.record(stamp(), &Event::Error { area: "flash".into(), what });
+            }
+        }
         if report.messages_damaged > 0 {
             let what = "messages with damaged records are in the queue".into();
             log.record(stamp(), &Event::Error { area: "spool".into(), what });

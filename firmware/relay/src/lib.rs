@@ -52,6 +52,7 @@ mod ledger;
 mod machine;
 pub mod operator;
 mod report;
+mod reset;
 mod route;
 mod schedule;
 pub mod supervisor;

@@ -15,6 +15,8 @@ use platform::nor_flash::NorFlash;
 const KEY: u32 = 1;
 /// The key of the operating time.
 const OPERATING_TIME_KEY: u32 = 2;
+/// The key of the mark that a factory reset was begun.
+const RESET_KEY: u32 = 3;
 /// The key of the first page of routes; the others follow.
 const ROUTES_KEY: u32 = 0x100;
 
@@ -154,6 +156,21 @@ impl<F: NorFlash> Store<F> {
     /// [`KvError::Flash`]; the value that was stored before is still there.
     pub async fn set_operating_time(&mut self, seconds: u64) -> Result<(), KvError> {
         self.kv.set(OPERATING_TIME_KEY, &seconds.to_le_bytes()).await
+    }
+
+    /// Marks the appliance as being reset. [`Store::factory_reset`], which comes last, takes the mark away; until then
+    /// every start goes on with the reset.
+    ///
+    /// # Errors
+    /// [`KvError::Flash`]: nothing has changed.
+    pub async fn begin_factory_reset(&mut self) -> Result<(), KvError> {
+        self.kv.set(RESET_KEY, &[1]).await
+    }
+
+    /// Whether a factory reset was begun and not finished.
+    #[must_use]
+    pub fn is_being_reset(&self) -> bool {
+        self.kv.len_of(RESET_KEY).is_some()
     }
 
     /// Forgets everything, by erasing the partition: the next start finds factory defaults.

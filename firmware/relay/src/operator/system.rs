@@ -1,13 +1,11 @@
 //! The machine as a whole: time, restart, factory reset.
 
 use super::view::Duration;
-use crate::{Appliance, Platform};
+use crate::{Appliance, Platform, reset};
 use console::{Outcome, Screen};
 use embedded_io_async::Write;
 use events::Event;
-use limits::flash::{EVENTS_BLOCKS, KEYSTORE_BLOCKS, SETTINGS_BLOCKS};
 use limits::relay::CLOCK_EARLIEST_S;
-use platform::nor_flash::NorFlash;
 use platform::{Power, Timer, WallClock};
 
 /// Seconds by which a clock that is set by hand may differ from what it was before anybody wonders: a slip in the day is
@@ -79,8 +77,7 @@ async fn restart<P: Platform>(appliance: &Appliance<'_, P>) -> Outcome {
     appliance.power.reboot()
 }
 
-/// Erases everything that makes this appliance this one: settings first, so that it relays for nobody from there on,
-/// then keys, events and queue.
+/// Erases everything that makes this appliance this one: [`crate::reset`].
 pub(super) async fn factory_reset<P: Platform, W: Write>(
     appliance: &Appliance<'_, P>,
     screen: &mut Screen<W>,
@@ -91,26 +88,17 @@ pub(super) async fn factory_reset<P: Platform, W: Write>(
     stop(appliance).await;
     appliance.settings.replace(settings::Settings::default());
     appliance.routing_changed();
-    let mut erased = appliance.settings_store.lock().await.factory_reset().await.is_ok();
-    for range in [SETTINGS_BLOCKS, KEYSTORE_BLOCKS, EVENTS_BLOCKS] {
-        for block in range {
-            erased &= erase(appliance, block).await;
-        }
-    }
-    erased &= appliance.spool.clear().await.is_ok();
+    let mut store = appliance.settings_store.lock().await;
+    let marked = store.begin_factory_reset().await.is_ok();
+    let erased = reset::erase(appliance.flash, &mut store, &appliance.spool).await;
+    drop(store);
     if !erased {
+        let then = if marked { "The restart goes on with it." } else { "Restarting; try again." };
         screen
-            .line("The flash could not be erased as a whole. Restarting; try again, then replace the flash.")
+            .line(format_args!(
+                "The flash could not be erased as a whole. {then} If that repeats, replace the flash."
+            ))
             .await;
     }
     restart(appliance).await
-}
-
-async fn erase<P: Platform>(appliance: &Appliance<'_, P>, block: u32) -> bool {
-    let bytes = P::Flash::ERASE_SIZE as u32;
-    let (Some(from), Some(to)) = (block.checked_mul(bytes), block.saturating_add(1).checked_mul(bytes))
-    else {
-        return false;
-    };
-    appliance.flash.lock().await.erase(from, to).await.is_ok()
 }

@@ -203,3 +203,32 @@ fn a_queue_of_many_messages_is_there_after_a_restart() {
         assert_eq!(sink.count(), 300);
     });
 }
+
+#[test]
+fn a_factory_reset_is_finished_by_the_next_start_wherever_the_power_fails() {
+    stories(24, |world| async move {
+        let gateway = gateway(&world).await;
+        assert!(gateway.boot().await);
+        world.network.set_link(IpAddr::from(NEXT_HOP), Link::Refusing);
+        let mut client = world.client().await;
+        let reply = client.send("ann@a.example", &["bob@b.example"], &letter("secret")).await.expect("open");
+        reply.expect(250, "");
+        drop(client);
+        world.sleep_ms(1_000).await;
+        gateway.terminal.type_text("factory-reset\r");
+        world.sleep_ms(1_000).await;
+        gateway.terminal.type_text("erase\r");
+        let tear = [Tear::Before, Tear::After, Tear::Half(world.random_below(u64::MAX))];
+        let operation = world.random_below(40);
+        gateway.bank.cut_after(operation, tear[world.random_below(3) as usize]);
+        world.wait_until(120, || !gateway.is_on()).await;
+        gateway.power_cut();
+        assert!(gateway.boot().await);
+        let mail = !gateway.console("queue").await.contains("empty");
+        let configured = gateway.console("show settings").await.contains("gw.example");
+        assert_eq!(mail, configured, "operation {operation}: a part is left");
+        if operation > 8 {
+            assert!(!mail, "operation {operation}: the reset was forgotten");
+        }
+    });
+}
