@@ -31,16 +31,20 @@ pub(crate) struct Use {
 }
 
 impl Use {
-    /// Whether one more message of `octets` stays within `percent` of `whole`. A whole of nothing allows nothing.
+    /// Whether one more message of `octets` stays within `percent` of `whole`. A whole of nothing allows nothing, any
+    /// other allows whoever has nothing one message: a large one would be put off for ever.
     pub(crate) fn allows(self, octets: u64, percent: u8, whole: Self) -> bool {
         let share = |all: u64| all.saturating_mul(percent.into()) / 100;
+        if self.messages == 0 {
+            return whole.messages > 0;
+        }
         u64::from(self.messages) < share(whole.messages.into())
             && self.octets.saturating_add(octets) <= share(whole.octets)
     }
 
-    /// Whether what is counted already stays within `percent` of `whole`.
+    /// Whether what is counted already stays within `percent` of `whole`, or is one message.
     pub(crate) fn is_within(self, percent: u8, whole: Self) -> bool {
-        self.octets <= whole.octets.saturating_mul(percent.into()) / 100
+        self.messages <= 1 || self.octets <= whole.octets.saturating_mul(percent.into()) / 100
     }
 }
 
@@ -112,5 +116,16 @@ mod tests {
             ledger.remove(client, 50);
         }
         assert_eq!((ledger.used(client), ledger.total()), (Use::default(), Use::default()));
+    }
+
+    #[test]
+    fn whoever_has_nothing_may_have_one_message_however_large_and_small_the_share() {
+        let whole = Use { messages: 10, octets: 1_000 };
+        assert!(
+            Use::default().allows(900, 10, whole) && Use { messages: 1, octets: 900 }.is_within(10, whole)
+        );
+        assert!(!Use { messages: 1, octets: 900 }.allows(1, 10, whole));
+        assert!(!Use { messages: 2, octets: 901 }.is_within(10, whole));
+        assert!(!Use::default().allows(0, 80, Use::default()), "no queue at all");
     }
 }
