@@ -222,18 +222,20 @@ impl Schedule {
         self.inner.borrow().plan.get(id).and_then(|message| message.reason.as_deref().map(String::from))
     }
 
-    /// When the next step of a waiting message is due; `None` if it is due now, in hands, or not scheduled.
+    /// When the next step of a waiting message is due; `None` if it is due now, in hands, or not scheduled, or if all of it
+    /// waits for destinations in trouble: that is what [`Self::obstruction_of`] tells.
     pub(crate) fn due_at(&self, id: QueueId) -> Option<Instant> {
         let inner = self.inner.borrow();
         let message = inner.plan.get(id)?;
+        let destinations = &inner.plan.queues.destinations;
         match message.place {
             Place::Later(at) | Place::Resting(at) => Some(at),
             Place::Out if !message.is_in_hands() => {
-                let at = |state| match state {
-                    ErrandState::At(at) => at,
-                    _ => Instant(0),
+                let at = |trip: &message::Trip| match trip.state {
+                    ErrandState::At(at) => Some(at),
+                    _ => destinations.trouble(trip.destination).is_none().then_some(Instant(0)),
                 };
-                message.trips().map(|trip| at(trip.state)).min().filter(|at| *at > Instant(0))
+                message.trips().filter_map(at).min().filter(|at| *at > Instant(0))
             }
             _ => None,
         }

@@ -187,10 +187,12 @@ async fn commit<P: Platform>(
         appliance.spool.remove(id, Removal::Delivered).await?;
         return Ok(After::Gone);
     }
-    let failure = results
-        .iter()
-        .filter(|result| result.state != RecipientState::Delivered)
-        .find_map(|r| r.state.status());
+    // What still waits is the reason why the message is here; what failed has an end of its own, and `Relayed` is none.
+    let of = |wanted: fn(&RecipientState) -> bool| {
+        results.iter().filter(|result| wanted(&result.state)).find_map(|result| result.state.status())
+    };
+    let failure = of(|state| matches!(state, RecipientState::Deferred { .. }))
+        .or_else(|| of(|state| matches!(state, RecipientState::Failed(_))));
     let (code, said) = match (failure, reply) {
         (Some(status), _) => (status.code, status.text.as_str()),
         (None, Some(reply)) => (reply.code, &*reply.text),

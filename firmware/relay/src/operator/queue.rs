@@ -54,10 +54,13 @@ pub(super) async fn list<P: Platform, W: Write>(
         screen.line("The queue is empty.").await;
         return Outcome::Done;
     }
+    let all_held = held == rows;
     let held = if held > 0 { format!(", {held} held") } else { String::new() };
     screen.line(format_args!("{}{held}.", Count(rows.into(), "message"))).await;
     let failing = view::places(appliance).iter().filter(|place| place.is_failing()).count() as u64;
     match appliance.schedule.obstruction(appliance.has_destination()) {
+        // What is held waits for the operator, and for no destination.
+        _ if all_held => {}
         Some(Obstruction::Unreachable { .. }) if failing > 1 => {
             let places = Count(failing, "destination");
             screen.line(format_args!("Nothing is delivered: {places} fail; see `show destinations`.")).await;
@@ -134,7 +137,8 @@ impl Standing {
             (MessageState::Queued, false, false) => ("not decided yet", true),
         };
         let obstruction = if brief.has_recipe { appliance.schedule.obstruction_of(brief.id) } else { None };
-        let next = match (waits, appliance.schedule.due_at(brief.id), &obstruction) {
+        let due = appliance.schedule.due_at(brief.id);
+        let next = match (waits, due, &obstruction) {
             (false, ..) | (true, None, Some(Obstruction::NoNextHop)) => String::new(),
             (true, Some(at), _) => format!("next try in {}", until_instant(appliance, at)),
             (true, None, Some(Obstruction::Unreachable { until, .. })) => {
@@ -142,22 +146,26 @@ impl Standing {
             }
             (true, None, None) => "next try now".into(),
         };
-        let reason = if !summary.reason.is_empty() {
-            String::from(summary.reason.as_str())
-        } else if let Some(reason) = appliance.schedule.reason(brief.id) {
-            reason
-        } else {
-            match obstruction {
-                Some(Obstruction::Unreachable { reason, .. }) if waits => reason,
-                Some(Obstruction::NoNextHop) if waits => "no next hop is set".into(),
-                _ => String::new(),
-            }
-        };
+        let reason =
+            if let (true, None, Some(Obstruction::Unreachable { reason, .. })) = (waits, due, &obstruction) {
+                // It waits for its destination, whatever became of recipients elsewhere.
+                reason.clone()
+            } else if !summary.reason.is_empty() {
+                String::from(summary.reason.as_str())
+            } else if let Some(reason) = appliance.schedule.reason(brief.id) {
+                reason
+            } else {
+                match obstruction {
+                    Some(Obstruction::Unreachable { reason, .. }) if waits => reason,
+                    Some(Obstruction::NoNextHop) if waits => "no next hop is set".into(),
+                    _ => String::new(),
+                }
+            };
         let left = match (brief.recipients_open, brief.recipients) {
             (_, 0 | 1) => String::new(),
-            // A message that is held with nobody open failed for the others.
+            // Somebody of a message that is held with nobody open failed; which of them, `queue show` says.
             (0, all) if brief.state == MessageState::Held => {
-                format!("{} of {all} failed", brief.recipients_unreported)
+                format!("{} of {all} unreported", brief.recipients_unreported)
             }
             (0, _) => String::new(),
             (open, all) if open == all => String::new(),
