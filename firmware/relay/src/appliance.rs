@@ -179,6 +179,9 @@ impl<'f, P: Platform> Appliance<'f, P> {
                 let what = "the factory reset could not be finished: the flash fails".into();
                 log.record(stamp(), &Event::Error { area: "flash".into(), what });
             }
+            // Its blocks were erased underneath it: what it would store in the head that it knows, no start would find.
+            let opened = settings::Store::open(Partition::new(flash, SETTINGS_BLOCKS)).await;
+            (store, ..) = opened.map_err(|_| unusable)?;
         }
         if report.messages_damaged > 0 {
             let what = "messages with damaged records are in the queue".into();

@@ -9,7 +9,7 @@ use platform::nor_flash::NorFlash;
 use spool::Spool;
 
 /// Erases queue, identities, events and settings, in this order. Returns whether all of it was erased; if not, a mark
-/// that was set is still there.
+/// that was set is still there. The store of the settings must be opened anew before it is used again.
 pub(crate) async fn erase<F: NorFlash>(
     flash: &SharedFlash<F>,
     settings: &mut settings::Store<Partition<'_, F>>,
