@@ -14,6 +14,7 @@ use envelope::Permanence;
 use events::Event as Told;
 use platform::Stream;
 use smtp::Reply;
+use smtp::client::MessageOutcome;
 use spool::{Attempt, Change, RecipientState, Removal, SpoolError, Status};
 
 /// What a failure means for one recipient.
@@ -84,6 +85,11 @@ pub(super) async fn record<P: Platform, S: Stream>(
     page: &mut Page,
 ) -> Outcome {
     let id = letter.arrival.id;
+    // A refused MAIL, a message too large: the answer is for all that are due here, however many of them were handed over
+    // before it came.
+    let nobody_heard = handed.iter().all(|h| h.word == Word::None);
+    let about_all =
+        handed.is_empty() || (nobody_heard && matches!(ending, Ending::Answered(MessageOutcome::Refused(_))));
     let for_accepted = match meaning(ending, connection.client.is_in_doubt(), letter.transaction.size) {
         Ok(meaning) => meaning,
         Err(error) => return Outcome::only(unreadable(appliance, id, error).await),
@@ -92,7 +98,7 @@ pub(super) async fn record<P: Platform, S: Stream>(
     let now_s = appliance.operating_seconds();
     let pauses = Pauses { now_s, first_s, max_s, random: appliance.random_u32() };
     let mut results = Vec::with_capacity(handed.len());
-    for h in handed {
+    for h in handed.iter().filter(|_| !about_all) {
         let state = match (&h.word, &for_accepted) {
             (Word::Later, _) | (Word::None, Ok(_)) => continue,
             (Word::Accepted, Ok(reply)) if h.tell_success => {
@@ -104,9 +110,8 @@ pub(super) async fn record<P: Platform, S: Stream>(
         };
         results.push(Fate { index: h.index, to: Some(h), state });
     }
-    // A refused MAIL, a message too large: no recipient was handed over, and the answer is for all that are due here.
     if let Err(failure) = &for_accepted
-        && handed.is_empty()
+        && about_all
     {
         page.rewind(0);
         loop {
@@ -117,7 +122,8 @@ pub(super) async fn record<P: Platform, S: Stream>(
                         _ => 0,
                     };
                     let state = failure.state(attempts, &pauses);
-                    results.push(Fate { index: recipient.index, to: None, state });
+                    let to = handed.iter().find(|h| h.index == recipient.index);
+                    results.push(Fate { index: recipient.index, to, state });
                 }
                 Ok(None) => break,
                 Err(error) => return Outcome::only(unreadable(appliance, id, error).await),
