@@ -370,7 +370,7 @@ impl<'f, P: Platform> Appliance<'f, P> {
     pub(crate) fn schedule_again(&self, id: QueueId) {
         let Some(brief) = self.spool.brief(id) else { return self.schedule.forget(id, self.now()) };
         if brief.state != MessageState::Queued {
-            return self.schedule.add_off(id, brief.size);
+            return self.schedule.add_off(id, brief.size, self.now());
         }
         let new = NewMessage {
             priority: attend::priority(brief.class, false, brief.recipients, false),

@@ -184,8 +184,8 @@ impl Schedule {
     }
 
     /// Puts a message onto the schedule for which nothing is planned: it is held or damaged.
-    pub(crate) fn add_off(&self, id: QueueId, size: u32) {
-        self.step(|plan| plan.add_off(id, size));
+    pub(crate) fn add_off(&self, id: QueueId, size: u32, now: Instant) {
+        self.step(|plan| plan.add_off(id, size, now));
     }
 
     /// The message has left the queue, by the hand of the caller.
@@ -204,9 +204,10 @@ impl Schedule {
         self.inner.borrow().plan.get(id).is_some_and(message::Message::is_in_hands)
     }
 
-    /// Whether nobody has the message and nothing is planned for it.
+    /// Whether nobody has the message and nothing is planned for it. Not so for a report that is not on the schedule yet,
+    /// because its message must be marked first.
     pub(crate) fn is_stuck(&self, id: QueueId) -> bool {
-        self.inner.borrow().plan.get(id).is_none_or(|message| message.place == Place::Off)
+        self.inner.borrow().plan.get(id).is_some_and(|message| message.place == Place::Off)
     }
 
     /// Keeps why a message waits or is stuck, until it moves on or is taken away. Returns whether that is news.

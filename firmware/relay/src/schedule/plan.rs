@@ -268,7 +268,12 @@ impl Plan {
     }
 
     /// Puts a message onto the schedule for which nothing is planned: it is held or damaged.
-    pub(super) fn add_off(&mut self, id: QueueId, size: u32) {
+    pub(super) fn add_off(&mut self, id: QueueId, size: u32, now: Instant) {
+        if self.messages.contains_key(&id) {
+            // It goes on counting for its client.
+            _ = self.withdraw(id, now);
+            return;
+        }
         self.messages.insert(id, Box::new(Message::new(Priority::Ordinary, size)));
     }
 

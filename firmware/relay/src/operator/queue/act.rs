@@ -222,7 +222,11 @@ async fn remove<P: Platform>(
         view::schedule_again(appliance, id);
         return closed.map(|()| Done::Yes);
     }
-    appliance.spool.remove(id, Removal::Operator).await?;
+    if let Err(error) = appliance.spool.remove(id, Removal::Operator).await {
+        // It is still there, and goes on.
+        view::schedule_again(appliance, id);
+        return Err(error);
+    }
     view::forget(appliance, id);
     appliance.record(&Event::Removed { id, reason: "by the operator".into() });
     Ok(Done::Yes)
