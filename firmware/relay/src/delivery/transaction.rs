@@ -21,7 +21,7 @@ use smtp::Reply;
 use smtp::client::{
     BeginError, End, Event, MessageOutcome, RecipientOutcome, RecipientQuestion, Transaction,
 };
-use spool::{ArrivalInfo, Recipient, RecipientState, SpoolError};
+use spool::{ArrivalInfo, MessageState, Recipient, RecipientState, SpoolError};
 
 /// What became of an errand, and of the connection.
 pub(super) struct Verdict {
@@ -81,6 +81,10 @@ pub(super) async fn deliver<P: Platform, S: Stream>(
     errand: Errand,
     connection_was_used: bool,
 ) -> Verdict {
+    if appliance.spool.brief(errand.id).is_some_and(|brief| brief.state != MessageState::Queued) {
+        // Held while somebody had it in hands, because its states or its recipe have decayed.
+        return Verdict { after: After::Off, news: false, reusable: true };
+    }
     let letter = match load(appliance, errand).await {
         Ok(Some(letter)) => letter,
         // No recipe that this firmware understands: decide anew.
