@@ -122,7 +122,8 @@ impl<P: Platform> Appliance<'_, P> {
     /// What the settings say about destinations and ages may have changed.
     pub(crate) fn limits_changed(&self) {
         let limits = DestinationLimits::from(&*self.settings.borrow());
-        self.schedule.set_limits(limits, self.now());
-        self.spool.for_each(|brief| self.schedule.set_age_at(brief.id, attend::age_at(self, brief)));
+        let now = self.now();
+        self.schedule.set_limits(limits, now);
+        self.spool.for_each(|brief| self.schedule.review_age(brief.id, attend::age_at(self, brief), now));
     }
 }

@@ -394,6 +394,11 @@ impl Schedule {
         self.step(|plan| plan.set_age_at(id, at));
     }
 
+    /// As [`Self::set_age_at`], because settings have changed.
+    pub(crate) fn review_age(&self, id: QueueId, at: Option<Instant>, now: Instant) {
+        self.step(|plan| plan.review_age(id, at, now));
+    }
+
     /// Keeps what only the envelope on flash tells of a message that the attendant has.
     pub(crate) fn know(&self, id: QueueId, client: Option<IpAddr>, priority: Priority) {
         self.inner.borrow_mut().plan.know(id, client, priority);

@@ -12,7 +12,8 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use envelope::QueueId;
 use limits::relay::{
-    DUE_AT_ONCE_COUNT_MAX, ERRANDS_FURTHER_COUNT_MAX, ERRANDS_PER_MESSAGE_MAX, ROUTE_AGAIN_S, SETTLE_WAIT_S,
+    DUE_AT_ONCE_COUNT_MAX, ERRANDS_FURTHER_COUNT_MAX, ERRANDS_PER_MESSAGE_MAX, RELEASED_S, ROUTE_AGAIN_S,
+    SETTLE_WAIT_S,
 };
 use platform::Instant;
 
@@ -398,6 +399,15 @@ impl Plan {
             message.age_at = at;
             queues.set_alarm(id, message);
         }
+    }
+
+    /// As [`Self::set_age_at`], because settings have changed. What would be given up at once, and was to be soon, keeps its
+    /// moment: the operator may have released it, and is just setting right where it goes.
+    pub(super) fn review_age(&mut self, id: QueueId, at: Option<Instant>, now: Instant) {
+        let soon = |before: &Instant| *before > now && *before <= now.plus_s(RELEASED_S);
+        let kept = self.get(id).and_then(|message| message.age_at).filter(soon);
+        let at_once = at.is_some_and(|at| at <= now);
+        self.set_age_at(id, if at_once { kept.or(at) } else { at });
     }
 
     /// Keeps what only the envelope on flash tells: who brought a message, how urgent it is.
