@@ -67,7 +67,7 @@ fn unreachable<P: Platform>(appliance: &Appliance<'_, P>, errand: Errand, reason
         let (id, to, peer, code, status) = (errand.id, "".into(), None, 0, None);
         appliance.record(&Event::Deferred { id, to, peer, code, status, reply: reason.into(), retry_s });
     }
-    appliance.schedule.done(errand, After::Again, false, now);
+    appliance.schedule.done(errand, After::Untried, false, now);
 }
 
 /// How long to wait for a connection and for its greeting, where that is not the usual time.

@@ -92,7 +92,7 @@ pub(super) async fn deliver<P: Platform, S: Stream>(
         Err(error) => return unread(appliance, errand.id, error).await,
     };
     let mut page = Page::new(appliance, &letter);
-    let mut news = false;
+    let (mut news, mut tried) = (false, false);
     loop {
         // Nothing is said to the peer for nobody.
         match page.seek(appliance).await {
@@ -105,8 +105,11 @@ pub(super) async fn deliver<P: Platform, S: Stream>(
         if let Ending::Closed(end) = &ending
             && let Some(after) = sent_away(appliance, connection, &letter, end, &handed, connection_was_used)
         {
+            // Who was deferred in an earlier transaction is not tried again at once.
+            let after = if tried && after == After::Untried { After::Again } else { after };
             return Verdict { after, news, reusable: false };
         }
+        tried = true;
         let reusable = matches!(ending, Ending::Answered(_) | Ending::TooLarge(_));
         let outcome = record(appliance, connection, &letter, ending, &handed, &mut page).await;
         news |= outcome.news;
@@ -139,7 +142,7 @@ fn sent_away<P: Platform, S: Stream>(
     }
     if connection_was_used && handed.iter().all(|h| h.word == Word::None) {
         // The peer had enough of this connection, not of this message: try another one at once.
-        return Some(After::Again);
+        return Some(After::Untried);
     }
     let End::Refused(reply) = end else { return None };
     let errand = letter.errand;

@@ -512,6 +512,11 @@ impl Plan {
                 message.off = true;
                 queues.drop_trips(id, message, now);
             }
+            After::Untried => {
+                if let Some(trip) = message.trip_mut(destination) {
+                    trip.hurried |= errand.hurried;
+                }
+            }
             After::Again | After::Gone => {}
         }
         queues.leave(id, message, now);

@@ -96,6 +96,8 @@ pub(crate) enum After {
     Finished,
     /// Again at once.
     Again,
+    /// Nobody was tried, because there was no connection: again at once, and as hurried as before.
+    Untried,
     /// Again from that moment on.
     At(Instant),
     /// The destination ended the connection in the middle of it: again from that moment on.
