@@ -302,8 +302,14 @@ pub(crate) struct Slot {
     pub payload_crc: u32,
 }
 
+/// The salt of a slot: the sequence number of its block, and in the upper half its own unit, so that a slot that is
+/// found in a wrong place matches no checksum and hides nothing behind it.
+pub(crate) const fn slot_salt(sequence: u32, unit: u32) -> u32 {
+    sequence ^ unit.rotate_left(16)
+}
+
 impl Slot {
-    /// `salt` is the sequence number of the block.
+    /// `salt` is its [`slot_salt`].
     pub(crate) fn encode(self, salt: u32) -> Unit {
         let mut unit = [0; UNIT];
         unit[0] = self.kind;

@@ -72,7 +72,7 @@
 //! | 16-19 | part |
 //! | 20-23 | version |
 //! | 24-27 | CRC-32C of the payload |
-//! | 28-31 | checksum, salt: sequence number of the block |
+//! | 28-31 | checksum, salt: sequence number of the block, exclusive-or 65,536 times the slot's own unit |
 //!
 //! A kill mark is `SGrm`, the way of ending in octet 4, and the checksum with the block's sequence number. A kill unit
 //! with 16 or more programmed bits is a mark; with fewer it is *spoilt*: the anchor lives, and cannot be killed there.
@@ -108,7 +108,8 @@
 //!   not match its checksum. So the mount need not read payloads; their checksum guards against decay, and is checked
 //!   by whoever reads.
 //! - *No payload is ever taken for a slot.* Slots are only looked for in the directory, the guard keeps a blank unit
-//!   behind it even if the last slot is damaged, and the salt disowns slots of an earlier life of the block.
+//!   behind it even if the last slot is damaged, and the salt disowns slots of an earlier life of
+//!   the block, and slots that are found in a wrong place.
 //! - *A torn append costs only its own room*: step 3.
 //! - *Nothing comes back from a torn erase.* Before a block with records is erased, the intent that dooms it is on
 //!   flash in a head, and a head is not erased. Whenever a new head is opened it repeats the intents of the blocks

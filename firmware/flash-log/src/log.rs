@@ -429,7 +429,8 @@ impl<F: NorFlash> Log<F> {
                 scan.unit += 1;
                 continue;
             }
-            let Some((slot, intact)) = Slot::decode(&unit, scan.sequence, self.block_units()) else {
+            let salt = format::slot_salt(scan.sequence, scan.unit);
+            let Some((slot, intact)) = Slot::decode(&unit, salt, self.block_units()) else {
                 scan.damaged += 1;
                 scan.after_damage = true;
                 scan.unit += 1;
@@ -570,7 +571,8 @@ impl<F: NorFlash> Log<F> {
         };
         let salt = self.sequence(head).ok_or(LogError::HeadFull)?;
         let address = self.address(head, unit);
-        if program(&mut self.flash, &mut self.programmed, address, &slot.encode(salt)).await.is_err() {
+        let sealed = slot.encode(format::slot_salt(salt, unit));
+        if program(&mut self.flash, &mut self.programmed, address, &sealed).await.is_err() {
             if record.anchor {
                 // The slot may be valid although its program failed. The caller will write the record again, and
                 // there must not be two.
@@ -648,7 +650,8 @@ impl<F: NorFlash> Log<F> {
         let (first, second) = bytes.split_at(UNIT);
         let mut unit = [0; UNIT];
         unit.copy_from_slice(first);
-        Ok(Slot::decode(&unit, sequence, self.block_units()).map(|(slot, intact)| {
+        let salt = format::slot_salt(sequence, at.unit());
+        Ok(Slot::decode(&unit, salt, self.block_units()).map(|(slot, intact)| {
             let kill = if slot.anchor { format::kill_of(second) } else { Kill::Blank };
             entry(at, slot, kill, kill == Kill::Spoilt || !intact)
         }))

@@ -39,6 +39,11 @@ fn word(bytes: &[u8], at: usize) -> u32 {
     bytes[at..at + 4].iter().rev().fold(0, |word, byte| word << 8 | u32::from(*byte))
 }
 
+/// The salt of a slot: where it is, and in which life of its block.
+fn slot_salt(sequence: u32, unit: usize) -> u32 {
+    sequence ^ u32::try_from(unit).expect("small").rotate_left(16)
+}
+
 fn sealed(unit: &[u8], salt: u32) -> bool {
     let summed = [&salt.to_le_bytes(), &unit[..28]].concat();
     word(unit, 28) == flash_log::checksum(&summed)
@@ -80,7 +85,7 @@ impl Map {
             let mut unit = HEADER_UNITS;
             while unit + 1 < BLOCK / UNIT && !(blank(at(unit)) && blank(at(unit + 1))) {
                 let slot = at(unit);
-                if blank(slot) || !sealed(slot, sequence) {
+                if blank(slot) || !sealed(slot, slot_salt(sequence, unit)) {
                     unit += 1;
                     continue;
                 }
@@ -135,8 +140,7 @@ impl Map {
 
     /// The messages that a change of an image touches: one octet at least of a slot, kill unit or payload of a live
     /// record of theirs, or of the two units that say what their block is, is another one; or their block's directory
-    /// ends before their slot, because a unit of it is blank now; or a valid slot was
-    /// copied from elsewhere to a place before theirs, so that what follows is taken for something else.
+    /// ends before their slot, because a unit of it is blank now.
     #[must_use]
     pub fn touched(&self, before: &[u8], after: &[u8]) -> BTreeSet<QueueId> {
         let differs = |range: &Range<usize>| {
@@ -148,15 +152,13 @@ impl Map {
             if differs(&record.slot) || differs(&record.payload) || differs(&(base..base + 2 * UNIT)) {
                 return true;
             }
-            let sequence = word(before, base + UNIT + 4);
+            // A unit of the directory before it that is blank now ends the directory.
             let directory = base + HEADER_UNITS * UNIT..record.slot.start;
             differs(&directory)
-                && after[directory.clone()].chunks(UNIT).zip(before[directory].chunks(UNIT)).any(
-                    |(after, before)| {
-                        let moved = sealed(after, sequence);
-                        after != before && (blank(after) || moved)
-                    },
-                )
+                && after[directory.clone()]
+                    .chunks(UNIT)
+                    .zip(before[directory].chunks(UNIT))
+                    .any(|(after, before)| after != before && blank(after))
         };
         self.records.iter().filter(touched).map(|record| record.id).collect()
     }
