@@ -441,3 +441,30 @@ fn what_a_client_and_a_destination_occupy_is_counted_and_given_back() {
     plans.plan.forget(QueueId(2), at(0));
     assert_eq!((used(&plans), plans.plan.ledger.total()), (Use::default(), Use::default()));
 }
+
+#[test]
+fn mail_that_is_held_counts_for_its_client_until_it_leaves() {
+    let mut plans = Plans::new(0);
+    let (id, client) = (QueueId(1), IpAddr::from([10, 0, 0, 9]));
+    let priority = Priority::Ordinary;
+    let new = NewMessage { priority, size: 1_000, client: Some(client), decided: true, to: &[], age_at: None };
+    plans.plan.add(id, new, at(0));
+    assert!(plans.plan.withdraw(id, at(1)));
+    // Some of its recipients were given up, and it stays held.
+    plans.plan.add_off(id, 1_000, at(2));
+    plans.plan.check();
+    assert_eq!(plans.plan.ledger.used(ClientKey::new(client)), Use { messages: 1, octets: 1_000 });
+    plans.plan.forget(id, at(3));
+    assert_eq!(plans.plan.ledger.total(), Use::default());
+}
+
+#[test]
+fn released_mail_keeps_its_hour_when_settings_change() {
+    let mut plans = Plans::new(1);
+    plans.plan.set_age_at(QueueId(1), Some(at(3_600)));
+    plans.plan.review_age(QueueId(1), Some(at(0)), at(10));
+    plans.turn(11);
+    assert_eq!(plans.plan.take_due(), None);
+    plans.turn(3_600);
+    assert!(plans.plan.take_due().is_some_and(|(_, tasks)| tasks.age));
+}
