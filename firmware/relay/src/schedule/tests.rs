@@ -447,7 +447,8 @@ fn mail_that_is_held_counts_for_its_client_until_it_leaves() {
     let mut plans = Plans::new(0);
     let (id, client) = (QueueId(1), IpAddr::from([10, 0, 0, 9]));
     let priority = Priority::Ordinary;
-    let new = NewMessage { priority, size: 1_000, client: Some(client), decided: true, to: &[], age_at: None };
+    let new =
+        NewMessage { priority, size: 1_000, client: Some(client), decided: true, to: &[], age_at: None };
     plans.plan.add(id, new, at(0));
     assert!(plans.plan.withdraw(id, at(1)));
     // Some of its recipients were given up, and it stays held.
