@@ -197,6 +197,10 @@ async fn bounce<P: Platform>(
     id: QueueId,
     part: Option<&str>,
 ) -> Result<Done, SpoolError> {
+    if appliance.spool.brief(id).is_some_and(|brief| brief.state == MessageState::Damaged) {
+        // Nobody can be told for whom it was; it can only be removed.
+        return Ok(Done::Already);
+    }
     if !appliance.schedule.withdraw(id, appliance.now()) {
         return Ok(Done::Busy);
     }
