@@ -376,7 +376,8 @@ impl<'f, P: Platform> Appliance<'f, P> {
             priority: attend::priority(brief.class, false, brief.recipients, false),
             size: brief.size,
             client: None,
-            decided: brief.has_recipe,
+            // Where nobody is open any more there is nothing to decide, only to tell.
+            decided: brief.has_recipe || brief.recipients_open == 0,
             to: &[],
             age_at: attend::age_at(self, &brief),
         };

@@ -124,7 +124,11 @@ pub(crate) async fn recover<P: Platform>(appliance: &Appliance<'_, P>) {
     for report in reports {
         let Ok(Some(link)) = link_of(appliance, report).await else { continue };
         let marked = appliance.spool.brief(link.about).is_none_or(|about| link.number < about.reports);
-        if !marked && let Err(error) = mark(appliance, &link).await {
+        // Nothing more is ever said about a damaged message, so its report need not wait for it.
+        if !marked
+            && let Err(error) = mark(appliance, &link).await
+            && error != SpoolError::Damaged
+        {
             appliance.spool_failed(link.about, error);
             appliance.reports.lock().await.push(Unfinished { report, link });
         }
@@ -446,7 +450,7 @@ async fn finish<P: Platform>(
         None => Ok(()),
     };
     if let Err(error) = marked
-        && error != SpoolError::NoSuchMessage
+        && !matches!(error, SpoolError::NoSuchMessage | SpoolError::Damaged)
     {
         unfinished.push(one);
         return Err(error);

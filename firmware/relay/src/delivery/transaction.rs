@@ -11,9 +11,7 @@ use alloc::boxed::Box;
 use alloc::format;
 use alloc::vec::Vec;
 use embassy_futures::yield_now;
-use envelope::{
-    Body, EnhancedStatus, Mailbox, Permanence, QueueId, RecipientParameters, ReversePath, SenderParameters,
-};
+use envelope::{Body, Mailbox, Permanence, QueueId, RecipientParameters, ReversePath, SenderParameters};
 use limits::relay::{DUE_TOGETHER_S, UNREADABLE_AGAIN_S};
 use platform::Stream;
 use smime::{Emitter, Facts, Recipe};
@@ -429,7 +427,8 @@ pub(super) fn meaning(
             Err(Failure { reply: None, text, permanence: Permanence::Transient })
         }
         Ending::TooLarge(most) => Err(Failure {
-            reply: Some(Reply::new(552, EnhancedStatus(5, 3, 4), "")),
+            // Our own word: the peer was not asked.
+            reply: None,
             text: format!("552 5.3.4 {size} octets, the next hop takes {most}"),
             permanence: Permanence::Permanent,
         }),

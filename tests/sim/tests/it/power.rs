@@ -230,5 +230,11 @@ fn a_factory_reset_is_finished_by_the_next_start_wherever_the_power_fails() {
         if operation > 8 {
             assert!(!mail, "operation {operation}: the reset was forgotten");
         }
+        // What is saved from now on stays.
+        gateway.console("set hostname new.example").await;
+        gateway.console("save").await;
+        gateway.power_cut();
+        assert!(gateway.boot().await);
+        assert!(gateway.console("show settings").await.contains("new.example"), "operation {operation}");
     });
 }
