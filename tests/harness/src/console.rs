@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 /// How long an answer may take unless the caller says otherwise. The machine may share its processor with others.
 pub const PATIENCE: Duration = Duration::from_secs(60);
+/// What one look at the console takes of the patience at most.
+const SLICE: Duration = Duration::from_millis(100);
 
 /// Characters of what was seen that an error repeats.
 const SHOWN_CHARS_MAX: usize = 2_000;
@@ -115,7 +117,7 @@ impl Console {
     /// # Errors
     /// As [`Console::expect`].
     pub fn expect_any(&mut self, texts: &[&str], patience: Duration) -> Result<(usize, String)> {
-        let deadline = Instant::now() + patience;
+        let mut left = patience;
         let mut state = self.seen.lock();
         loop {
             let fresh = state.text.get(self.cursor..).unwrap_or_default();
@@ -129,7 +131,6 @@ impl Console {
                 self.cursor += end;
                 return Ok((index, matched));
             }
-            let left = deadline.saturating_duration_since(Instant::now());
             if state.closed || left.is_zero() {
                 let why = if state.closed { "the machine closed the console" } else { "in vain" };
                 let shown = String::from_utf8_lossy(fresh);
@@ -137,7 +138,11 @@ impl Console {
                 let shown: String = shown.chars().skip(skipped).collect();
                 bail!("waited for {texts:?} {why}; on the console since then:\n{shown}");
             }
-            state = self.seen.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            // Patience is counted in short slices: where the whole host stands still for a minute, the machine that is
+            // waited for has stood still as well.
+            let (slice, begun) = (left.min(SLICE), Instant::now());
+            state = self.seen.changed.wait_timeout(state, slice).unwrap_or_else(PoisonError::into_inner).0;
+            left = left.saturating_sub(begun.elapsed().min(slice));
         }
     }
 
