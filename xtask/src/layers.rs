@@ -10,6 +10,7 @@ pub const FIRMWARE: &[(u8, &str, &[&str])] = &[
     (0, "events", &["limits", "envelope"]),
     (1, "smtp", &[]),
     (1, "mime", &[]),
+    (1, "dns", &[]),
     (1, "dsn", &["mime"]),
     (1, "pki", &[]),
     (1, "smime", &["mime", "pki"]),

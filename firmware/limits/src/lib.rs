@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod console;
+pub mod dns;
 pub mod dsn;
 pub mod events;
 pub mod flash;

@@ -19,6 +19,7 @@ mod outcome;
 mod transaction;
 
 use crate::counters::count;
+use crate::resolver::LookupError;
 use crate::schedule::{After, DestinationId, Errand, Look};
 use crate::time::within;
 use crate::{Appliance, Platform};
@@ -33,7 +34,7 @@ use limits::relay::{
     ADDRESSES_COUNT_MAX, CONNECT_TIMEOUT_S, CONNECTION_LINGER_MS, CROWDED_CONNECT_S, FIRST_LOOK_CONNECT_S,
     FIRST_LOOK_GREETING_S, MESSAGES_PER_CONNECTION_MAX,
 };
-use platform::{ConnectError, Connector, ResolveError, Resolver, Stream, Timer};
+use platform::{ConnectError, Connector, Stream, Timer};
 use settings::{NextHop, NextHopHost};
 use transaction::Verdict;
 
@@ -183,11 +184,11 @@ async fn addresses<P: Platform>(
         NextHopHost::Address(address) => return Ok(Vec::from_iter([*address])),
         NextHopHost::Name(name) => name.as_str(),
     };
-    match appliance.resolver.addresses(name).await {
+    match appliance.resolver().addresses(name).await {
         Ok(addresses) => Ok(addresses),
-        Err(ResolveError::NotFound) => Err(format!("{name} does not exist or has no address")),
-        Err(ResolveError::Temporary) => {
-            Err(format!("{name} cannot be looked up: no answer from the name servers"))
+        Err(LookupError::Temporary(why)) => Err(format!("{name} cannot be looked up: {why}")),
+        Err(LookupError::NoSuchName | LookupError::NoData) => {
+            Err(format!("{name} does not exist or has no address"))
         }
     }
 }

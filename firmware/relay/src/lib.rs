@@ -53,6 +53,7 @@ mod machine;
 pub mod operator;
 mod report;
 mod reset;
+mod resolver;
 mod route;
 mod schedule;
 pub mod supervisor;

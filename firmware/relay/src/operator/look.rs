@@ -1,6 +1,7 @@
 //! Commands that only look.
 
 use super::view::{Count, Duration};
+use crate::resolver::LookupError;
 use crate::schedule::{DestinationState, Obstruction};
 use crate::{Appliance, Machine, Platform};
 use alloc::format;
@@ -9,7 +10,6 @@ use console::{Outcome, Screen};
 use embedded_io_async::Write;
 use envelope::LogDate;
 use limits::spool::{MESSAGES_COUNT_MAX, RECORDS_COUNT_MAX, REPORTS_COUNT_RESERVED};
-use platform::{ResolveError, Resolver};
 use settings::NextHopHost;
 
 pub(super) async fn version<P: Platform, W: Write>(
@@ -255,10 +255,10 @@ async fn check_next_hop<P: Platform>(appliance: &Appliance<'_, P>) -> (Mark, Str
     let Some(next_hop) = appliance.settings().next_hop.clone() else { return (Mark::Look, "none".into()) };
     let who = match &next_hop.host {
         NextHopHost::Address(address) => format!("{address} port {}", next_hop.port),
-        NextHopHost::Name(name) => match appliance.resolver.addresses(name.as_str()).await {
+        NextHopHost::Name(name) => match appliance.resolver().addresses(name.as_str()).await {
             Ok(addresses) => format!("{}, addresses: {}", name.as_str(), addresses.len()),
-            Err(ResolveError::NotFound) => return (Mark::Bad, format!("{} has no address", name.as_str())),
-            Err(ResolveError::Temporary) => return (Mark::Bad, "the name servers do not answer".into()),
+            Err(LookupError::Temporary(why)) => return (Mark::Bad, format!("{why}")),
+            Err(_) => return (Mark::Bad, format!("{} has no address", name.as_str())),
         },
     };
     // Connections belong to the workers, and they make one only for mail.
