@@ -16,6 +16,7 @@ pub mod keys;
 pub mod mime;
 pub mod net;
 pub mod relay;
+pub mod routing;
 pub mod settings;
 pub mod smtp;
 pub mod spool;

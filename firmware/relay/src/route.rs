@@ -7,6 +7,9 @@
 //! A destination is told from others by the text of its next hop, as the operator would type it: routes of many domains
 //! to one server are one destination.
 
+mod exchangers;
+mod ourselves;
+
 use crate::schedule::DestinationLimits;
 use crate::{Appliance, Platform, attend};
 use alloc::boxed::Box;
