@@ -80,6 +80,8 @@ pub enum Protocol {
     Smtp,
     /// The peer said EHLO.
     Esmtp,
+    /// The peer said SMTPUTF8 on MAIL (RFC 6531 §3.7.3).
+    Utf8Smtp,
 }
 
 impl fmt::Display for Protocol {
@@ -87,6 +89,7 @@ impl fmt::Display for Protocol {
         f.pad(match self {
             Self::Smtp => "SMTP",
             Self::Esmtp => "ESMTP",
+            Self::Utf8Smtp => "UTF8SMTP",
         })
     }
 }
@@ -99,6 +102,8 @@ pub enum Body {
     SevenBit,
     /// Octets 1 to 255 in lines.
     EightBitMime,
+    /// Any octets, not necessarily in lines (RFC 3030 §3); only by BDAT.
+    BinaryMime,
 }
 
 #[cfg(test)]

@@ -183,6 +183,12 @@ impl Mailbox {
         self.local_part().eq_ignore_ascii_case("postmaster")
     }
 
+    /// Whether the mailbox can be said without SMTPUTF8 (RFC 6531): the domain always can, as A-labels.
+    #[must_use]
+    pub fn is_ascii(&self) -> bool {
+        self.text.is_ascii()
+    }
+
     /// Equality that ignores the case of the local part too, as the owners of most domains do.
     #[must_use]
     pub fn eq_ignore_case(&self, other: &Self) -> bool {
@@ -253,6 +259,12 @@ impl ReversePath {
     #[must_use]
     pub fn as_str(&self) -> &str {
         self.mailbox().map_or("", Mailbox::as_str)
+    }
+
+    /// As [`Mailbox::is_ascii`]; the null path is.
+    #[must_use]
+    pub fn is_ascii(&self) -> bool {
+        self.as_str().is_ascii()
     }
 }
 

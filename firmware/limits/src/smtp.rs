@@ -39,6 +39,11 @@ pub const CONTENT_DISCARDED_BYTES_MAX: u64 = 10 * MESSAGE_BYTES_MAX_DEFAULT as u
 /// Commands that lead to no message (HELO, EHLO, NOOP, RSET, VRFY, HELP) between two messages of a session. Clients that
 /// keep a connection open send a NOOP now and then.
 pub const IDLE_COMMANDS_MAX: u16 = 100;
+/// MAIL commands of one session, announced with LIMITS (RFC 9422 §4.1). Far above what clients send over one
+/// connection; whoever goes on for ever has to ask for a place again.
+pub const MESSAGES_PER_SESSION_MAX: u16 = 1_000;
+/// Digits of the size in BDAT. 20 hold every number of 64 bits; more than a few zeros before it is no number.
+pub const CHUNK_DIGITS_MAX: usize = 24;
 /// Octets of replies that a server session holds until they are sent: several replies to pipelined commands.
 pub const SERVER_OUTPUT_BYTES: usize = 2_048;
 /// Server: seconds without a command (RFC 5321 §4.5.3.2.7).
@@ -75,7 +80,7 @@ pub const CLIENT_QUIT_TIMEOUT_S: u32 = 10;
 crate::const_assert!(CLIENT_OUTPUT_BYTES >= 2 * CLIENT_COMMAND_BYTES_MAX);
 crate::const_assert!(SERVER_OUTPUT_BYTES >= 2 * REPLY_LINE_BYTES_MAX);
 // The longest reply to EHLO: host name and extensions.
-crate::const_assert!(DOMAIN_BYTES_MAX + 120 <= REPLY_LINE_BYTES_MAX);
+crate::const_assert!(DOMAIN_BYTES_MAX + 220 <= REPLY_LINE_BYTES_MAX);
 crate::const_assert!(COMMAND_LINE_DISCARDED_BYTES_MAX > COMMAND_LINE_BYTES_MAX);
 crate::const_assert!(REPLY_TEXT_BYTES_MAX + 32 <= REPLY_LINE_BYTES_MAX);
 crate::const_assert!(RECIPIENTS_BYTES_MAX >= 100 * (MAILBOX_BYTES_MAX + 2));

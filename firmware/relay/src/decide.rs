@@ -254,6 +254,7 @@ async fn prepend<P: Platform>(
         by: &by,
         protocol: match arrival.protocol {
             spool::Protocol::Smtp => Protocol::Smtp,
+            spool::Protocol::Utf8Smtp => Protocol::Utf8Smtp,
             _ => Protocol::Esmtp,
         },
         id: arrival.id,

@@ -37,7 +37,7 @@ use limits::relay::{
 use platform::Stream;
 use smime::Scanner;
 use smtp::Reply;
-use smtp::server::{Config, End, Event as Said, Question, Server, Violation};
+use smtp::server::{Config, End, Event as Said, Offers, Question, Server, Violation};
 use spool::{Admission, Arrival, Class, Incoming, NewRecipient, SpoolError, SpoolFull};
 
 /// Serves one connection from greeting to close. `peer` is the client's address. Dropping the future half-way loses
@@ -47,10 +47,12 @@ pub async fn session<P: Platform, S: Stream>(appliance: &Appliance<'_, P>, strea
     count(&counters.sessions, 1);
     let client = peer.ip().to_canonical();
     let open = Open::new(appliance, client);
+    let settings = appliance.settings();
     let config = Config {
-        host_name: appliance.settings().banner_name().into(),
-        message_bytes_max: appliance.settings().message_bytes_max,
+        offers: Offers { limits: true, ..Offers::NONE },
+        ..Config::new(settings.banner_name().into(), settings.message_bytes_max)
     };
+    drop(settings);
     let server = if open.0.counters.sessions_open.get() > SESSIONS_IN_COUNT_MAX as u64 {
         Server::refusing(
             config,
@@ -218,7 +220,7 @@ impl<'a, 'f, P: Platform> Session<'a, 'f, P> {
                 self.mail(question, sender, declared_size, dsn);
             }
             Said::Rcpt { question, recipient, dsn } => self.rcpt(question, recipient, dsn),
-            Said::DataStart { question } => self.data_start(question),
+            Said::DataStart { question, .. } => self.data_start(question),
             // In boxes: what the store needs while it writes would otherwise be in every session's static future, and
             // few sessions write at the same moment.
             Said::Data(content) => Box::pin(self.data(content)).await,
@@ -397,6 +399,7 @@ impl<'a, 'f, P: Platform> Session<'a, 'f, P> {
             protocol: match protocol {
                 Protocol::Smtp => spool::Protocol::Smtp,
                 Protocol::Esmtp => spool::Protocol::Esmtp,
+                Protocol::Utf8Smtp => spool::Protocol::Utf8Smtp,
             },
             time: self.appliance.unix_seconds(),
             facts: &facts,
@@ -431,6 +434,7 @@ impl<'a, 'f, P: Platform> Session<'a, 'f, P> {
             protocol: match protocol {
                 Protocol::Smtp => "SMTP".into(),
                 Protocol::Esmtp => "ESMTP".into(),
+                Protocol::Utf8Smtp => "UTF8SMTP".into(),
             },
             size,
             recipients: u16::try_from(self.recipients.len()).unwrap_or(u16::MAX),

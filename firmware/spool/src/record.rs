@@ -113,6 +113,7 @@ impl Prefix {
             Protocol::Esmtp => 1,
             Protocol::Esmtps => 2,
             Protocol::Local => 3,
+            Protocol::Utf8Smtp => 4,
         };
         match self.peer {
             None => {}
@@ -155,6 +156,7 @@ impl Prefix {
                 0 => Protocol::Smtp,
                 1 => Protocol::Esmtp,
                 2 => Protocol::Esmtps,
+                4 => Protocol::Utf8Smtp,
                 _ => Protocol::Local,
             },
             peer: match peer {

@@ -105,6 +105,8 @@ pub enum Protocol {
     Esmtps,
     /// Made by the appliance itself.
     Local,
+    /// SMTPUTF8 was said on MAIL (RFC 6531 §3.7.3): whoever takes the message on must be able to.
+    Utf8Smtp,
 }
 
 /// The envelope and circumstances of a message that is committed. The recipients are given beside it.

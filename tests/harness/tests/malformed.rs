@@ -3,7 +3,7 @@
 
 use envelope::QueueId;
 use harness::misbehave;
-use smtp::server::{Config, Event, Server};
+use smtp::server::{Config, Event, Offers, Server};
 use std::{
     io::{Read as _, Write as _},
     net::{TcpListener, TcpStream},
@@ -11,8 +11,8 @@ use std::{
 };
 
 fn serve(mut stream: TcpStream) -> std::io::Result<()> {
-    let mut server =
-        Server::new(Config { host_name: "mx.example.com".into(), message_bytes_max: 26_214_400 });
+    let offers = Offers { chunking: false, ..Offers::ALL };
+    let mut server = Server::new(Config { offers, ..Config::new("mx.example.com".into(), 26_214_400) });
     let mut buffer = vec![0; 4_096];
     let (mut start, mut end) = (0, 0);
     loop {
@@ -24,7 +24,7 @@ fn serve(mut stream: TcpStream) -> std::io::Result<()> {
                 Some(
                     Event::Mail { question, .. }
                     | Event::Rcpt { question, .. }
-                    | Event::DataStart { question },
+                    | Event::DataStart { question, .. },
                 ) => server.accept(question),
                 Some(Event::DataEnd { question, .. }) => server.accept_message(question, QueueId(1)),
                 _ => {}

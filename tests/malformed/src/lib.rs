@@ -256,9 +256,11 @@ fn order() -> Vec<Session> {
             .ends(Ending::Closed),
         session("starttls_that_was_not_offered").hello().line("STARTTLS", &["502 5.5.1"]).usable(),
         session("auth_that_was_not_offered").hello().line("AUTH PLAIN AGEAYg==", &["502 5.5.1"]).usable(),
-        session("trust_from_xclient").hello().line("XCLIENT ADDR=127.0.0.1", &["500 5.5.2"]).usable(),
-        session("trust_from_xforward").hello().line("XFORWARD NAME=x.example", &["500 5.5.2"]).usable(),
-        session("proxy_header").line("PROXY TCP4 127.0.0.1 127.0.0.1 1 25", &["500 5.5.2"]).usable(),
+        session("trust_from_xclient").hello().line("XCLIENT ADDR=127.0.0.1", &["502 5.5.1"]).usable(),
+        session("trust_from_xforward").hello().line("XFORWARD NAME=x.example", &["502 5.5.1"]).usable(),
+        session("proxy_header")
+            .line("PROXY TCP4 127.0.0.1 127.0.0.1 1 25", &["554 5.7.0"])
+            .ends(Ending::Closed),
     ]
 }
 

@@ -47,6 +47,18 @@ pub struct Capabilities {
     pub size: bool,
     /// Octets of the largest message that the peer takes, where it says so.
     pub size_max: Option<u64>,
+    /// RFC 3030: content may come by BDAT.
+    pub chunking: bool,
+    /// RFC 3030 §3: content may be any octets.
+    pub binary_mime: bool,
+    /// RFC 6531: addresses and header fields may hold UTF-8.
+    pub smtp_utf8: bool,
+    /// RFC 9422: recipients that one transaction may have, where the peer says so; never 0.
+    pub recipients_max: Option<u32>,
+    /// RFC 9422: transactions that one connection may have; never 0.
+    pub messages_max: Option<u32>,
+    /// RFC 9422: domains that the recipients of one transaction may have; never 0.
+    pub recipient_domains_max: Option<u32>,
 }
 
 /// A message about to be sent, without its recipients and content.

@@ -141,6 +141,12 @@ impl Capabilities {
         dsn: false,
         size: false,
         size_max: None,
+        chunking: false,
+        binary_mime: false,
+        smtp_utf8: false,
+        recipients_max: None,
+        messages_max: None,
+        recipient_domains_max: None,
     };
 
     /// Notes the extension that one line of the reply to EHLO names.
@@ -154,11 +160,36 @@ impl Capabilities {
             self.eight_bit_mime = true;
         } else if is(b"DSN") {
             self.dsn = true;
+        } else if is(b"CHUNKING") {
+            self.chunking = true;
+        } else if is(b"BINARYMIME") {
+            self.binary_mime = true;
+        } else if is(b"SMTPUTF8") {
+            self.smtp_utf8 = true;
+        } else if is(b"LIMITS") {
+            words.for_each(|limit| self.note_limit(limit));
         } else if is(b"SIZE") {
             self.size = true;
             // RFC 1870 §4: 0 means that there is no fixed maximum.
             let number = words.next().and_then(|w| core::str::from_utf8(w).ok());
             self.size_max = number.and_then(|n| n.parse().ok()).filter(|n| *n > 0);
+        }
+    }
+
+    /// Notes one `name=number` of LIMITS (RFC 9422 §3). Names that are not known and numbers that are none, or 0, mean
+    /// nothing.
+    fn note_limit(&mut self, limit: &[u8]) {
+        let Some(equals) = limit.iter().position(|b| *b == b'=') else { return };
+        let (name, value) = limit.split_at(equals);
+        let number = core::str::from_utf8(value.get(1..).unwrap_or_default()).ok();
+        let number = number.and_then(|n| n.parse::<u32>().ok()).filter(|n| *n > 0);
+        let is = |known: &[u8]| name.eq_ignore_ascii_case(known);
+        if is(b"RCPTMAX") {
+            self.recipients_max = number;
+        } else if is(b"MAILMAX") {
+            self.messages_max = number;
+        } else if is(b"RCPTDOMAINMAX") {
+            self.recipient_domains_max = number;
         }
     }
 }

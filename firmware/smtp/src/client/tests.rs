@@ -647,7 +647,7 @@ fn the_server_machine_reads_what_the_client_machine_writes() {
     let content: Heap<u8> = (0..2_000u32)
         .flat_map(|n| format!("{}line {n}\r\n", ".".repeat(n as usize % 4)).into_bytes())
         .collect();
-    let mut server = Server::new(Config { host_name: "mx.example.net".into(), message_bytes_max: 1_000_000 });
+    let mut server = Server::new(Config::new("mx.example.net".into(), 1_000_000));
     let mut c = Connection::new();
     c.content = content.clone();
     let mut got = vec![];
@@ -670,7 +670,7 @@ fn the_server_machine_reads_what_the_client_machine_writes() {
                 Some(
                     Told::Mail { question, .. }
                     | Told::Rcpt { question, .. }
-                    | Told::DataStart { question }
+                    | Told::DataStart { question, .. }
                     | Told::DataEnd { question, .. },
                 ) => server.accept(question),
                 Some(Told::Data(octets)) => got.extend_from_slice(octets),

@@ -7,21 +7,34 @@ use envelope::{
     AddressError, Body, EnhancedStatus, EnvelopeId, Mailbox, Notify, OriginalRecipient, PathRef,
     RecipientParameters, Return, ReversePath, SenderParameters,
 };
-use limits::smtp::DOMAIN_BYTES_MAX;
+use limits::smtp::{CHUNK_DIGITS_MAX, DOMAIN_BYTES_MAX};
+
+use super::chunk::Chunk;
 
 /// A command that can be obeyed if the state of the session allows it.
 #[derive(Debug)]
 pub(super) enum Command<'l> {
     Helo(&'l str),
     Ehlo(&'l str),
-    Mail { sender: ReversePath, size: Option<u64>, body: Option<Body>, dsn: SenderParameters },
+    Mail(Mail),
     Rcpt { recipient: Recipient, dsn: RecipientParameters },
     Data,
+    Bdat(Chunk),
     Rset,
     Noop,
     Vrfy,
     Help,
     Quit,
+}
+
+/// What MAIL says.
+#[derive(Debug)]
+pub(super) struct Mail {
+    pub sender: ReversePath,
+    pub size: Option<u64>,
+    pub body: Option<Body>,
+    pub smtp_utf8: bool,
+    pub dsn: SenderParameters,
 }
 
 /// The forward path of RCPT.
@@ -40,6 +53,10 @@ pub(super) enum Fault {
     ForeignProtocol,
     /// A chunk would follow that could not be told from commands: close.
     ChunkNotOffered,
+    /// The same: how many octets are content cannot be told.
+    ChunkSize,
+    /// An address that is not ASCII, without SMTPUTF8 on MAIL.
+    Utf8NotAnnounced,
     ArgumentMissing,
     ArgumentUnexpected,
     BadHostName,
@@ -65,16 +82,19 @@ impl Fault {
             | Self::MailSyntax
             | Self::RcptSyntax
             | Self::BadParameter
+            | Self::ChunkSize
             | Self::Dsn(_) => (501, EnhancedStatus(5, 5, 4)),
             Self::Sender(_) => (501, EnhancedStatus(5, 1, 7)),
             Self::Recipient(_) | Self::NullRecipient => (501, EnhancedStatus(5, 1, 3)),
+            // RFC 6531 §3.7.4.2.
+            Self::Utf8NotAnnounced => (553, EnhancedStatus(5, 6, 7)),
             Self::UnknownParameter => (555, EnhancedStatus(5, 5, 4)),
         }
     }
 
     /// Whether the session must not go on.
     pub(super) const fn ends_session(self) -> bool {
-        matches!(self, Self::ForeignProtocol | Self::ChunkNotOffered)
+        matches!(self, Self::ForeignProtocol | Self::ChunkNotOffered | Self::ChunkSize)
     }
 }
 
@@ -85,6 +105,8 @@ impl fmt::Display for Fault {
             Self::NotImplemented => "Command not implemented",
             Self::ForeignProtocol => "This is not the protocol spoken here",
             Self::ChunkNotOffered => "BDAT was not offered",
+            Self::ChunkSize => "Syntax: BDAT octets [LAST]",
+            Self::Utf8NotAnnounced => "Address is not ASCII and MAIL did not say SMTPUTF8",
             Self::ArgumentMissing => "Argument missing",
             Self::ArgumentUnexpected => "No argument allowed",
             Self::BadHostName => "Malformed host name",
@@ -98,6 +120,29 @@ impl fmt::Display for Fault {
         })
     }
 }
+
+/// Known and not for us. Nobody may say for somebody else who he is (XCLIENT, XFORWARD), and the private commands of
+/// mail systems among themselves are not spoken here.
+const NOT_IMPLEMENTED: [&str; 18] = [
+    "EXPN",
+    "TURN",
+    "ATRN",
+    "ETRN",
+    "SEND",
+    "SOML",
+    "SAML",
+    "AUTH",
+    "STARTTLS",
+    "XCLIENT",
+    "XFORWARD",
+    "XEXCH50",
+    "X-EXPS",
+    "XEXPS",
+    "XSHADOW",
+    "XQDISCARD",
+    "X-LINK2STATE",
+    "XSESSIONPARAMS",
+];
 
 /// Reads one line, without its CRLF, that is free of CR, LF and NUL. `extended` says whether the peer has said
 /// EHLO and so may use parameters.
@@ -132,17 +177,32 @@ pub(super) fn parse(line: &[u8], extended: bool) -> Result<Command<'_>, Fault> {
         Ok(Command::Help)
     } else if is("VRFY") {
         if argument.is_empty() { Err(Fault::ArgumentMissing) } else { Ok(Command::Vrfy) }
-    } else if ["EXPN", "TURN", "ETRN", "SEND", "SOML", "SAML", "AUTH", "STARTTLS"].into_iter().any(is) {
-        Err(Fault::NotImplemented)
     } else if is("BDAT") {
-        Err(Fault::ChunkNotOffered)
-    } else if ["GET", "POST", "PUT", "HEAD", "OPTIONS", "CONNECT"].into_iter().any(is)
+        chunk(argument).map(Command::Bdat).ok_or(Fault::ChunkSize)
+    } else if NOT_IMPLEMENTED.into_iter().any(is) {
+        Err(Fault::NotImplemented)
+    } else if ["GET", "POST", "PUT", "HEAD", "OPTIONS", "CONNECT", "PROXY"].into_iter().any(is)
         || (verb.ends_with(b":") && verb.len() > 1)
     {
         Err(Fault::ForeignProtocol)
     } else {
         Err(Fault::Unrecognised)
     }
+}
+
+/// What follows BDAT: `chunk-size [SP "LAST"]` (RFC 3030 §2). A number beyond 64 bits is as large as can be said.
+fn chunk(argument: &[u8]) -> Option<Chunk> {
+    let mut words = argument.split(|b| *b == b' ').filter(|word| !word.is_empty());
+    let digits = words.next()?;
+    if digits.len() > CHUNK_DIGITS_MAX || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let left = core::str::from_utf8(digits).ok()?.parse().unwrap_or(u64::MAX);
+    let last = match words.next() {
+        None => false,
+        Some(word) => word.eq_ignore_ascii_case(b"LAST").then_some(true)?,
+    };
+    if words.next().is_some() { None } else { Some(Chunk { left, last }) }
 }
 
 /// The name after HELO and EHLO. What it says is not believed and hardly matters, but it ends up in header
@@ -175,7 +235,7 @@ fn mail(argument: &[u8], extended: bool) -> Result<Command<'_>, Fault> {
         PathRef::Postmaster => return Err(Fault::Sender(AddressError::NoDomain)),
         PathRef::Mailbox(mailbox) => ReversePath::Mailbox(mailbox.to_mailbox()),
     };
-    let (mut size, mut body, mut dsn) = (None, None, SenderParameters::default());
+    let (mut size, mut body, mut utf8, mut dsn) = (None, None, None, SenderParameters::default());
     for parameter in Parameters::new(parameters).ok_or(Fault::MailSyntax)? {
         let (keyword, value) = parameter?;
         if !extended {
@@ -189,10 +249,18 @@ fn mail(argument: &[u8], extended: bool) -> Result<Command<'_>, Fault> {
                 Body::SevenBit
             } else if value.eq_ignore_ascii_case(b"8BITMIME") {
                 Body::EightBitMime
+            } else if value.eq_ignore_ascii_case(b"BINARYMIME") {
+                Body::BinaryMime
             } else {
                 return Err(Fault::UnknownParameter);
             };
             once(&mut body, said)?;
+        } else if keyword.eq_ignore_ascii_case(b"SMTPUTF8") {
+            // RFC 6531 §3.1: it has no value.
+            if value.is_some() {
+                return Err(Fault::BadParameter);
+            }
+            once(&mut utf8, ())?;
         } else if keyword.eq_ignore_ascii_case(b"RET") {
             let said = Return::parse(value.unwrap_or_default()).map_err(Fault::Dsn)?;
             once(&mut dsn.ret, said)?;
@@ -203,7 +271,7 @@ fn mail(argument: &[u8], extended: bool) -> Result<Command<'_>, Fault> {
             return Err(Fault::UnknownParameter);
         }
     }
-    Ok(Command::Mail { sender, size, body, dsn })
+    Ok(Command::Mail(Mail { sender, size, body, smtp_utf8: utf8.is_some(), dsn }))
 }
 
 /// Keeps the value of a parameter that may be said once.

@@ -5,7 +5,10 @@
 //!   flush (RFC 2920). Octets behind DATA wait until the `354` or its refusal is decided.
 //! - A command line ends in CRLF. One that has a bare CR, a bare LF or a NUL, or is too long, is answered once
 //!   with `500`, thrown away up to its CRLF, and counted; a line that will not end closes the session.
-//! - Content ends in CRLF `.` CRLF and nothing else; see [`Violation`] for what it may not contain.
+//! - Content behind DATA ends in CRLF `.` CRLF and nothing else; see [`Violation`] for what it may not contain.
+//! - The octets that BDAT declares (RFC 3030) are content whatever becomes of them: also those of a chunk that is
+//!   refused are taken and thrown away, never read as commands. Where their number cannot be read, or is beyond all
+//!   reason, the session ends.
 //! - Too many errors, or too many commands that lead to no message, end the session with `421`.
 //! - Number and octets of recipients are bounded; the ones beyond get `452 4.5.3`, so that the peer comes again.
 //!
@@ -13,6 +16,7 @@
 //! It does not decide who may relay what to whom, and keeps neither sender nor recipients: whoever drives it
 //! does. It knows nothing of TLS or AUTH.
 
+mod chunk;
 mod command;
 mod content;
 #[cfg(test)]
@@ -26,11 +30,13 @@ use envelope::{
 use heapless::{String, Vec};
 use limits::smtp::{
     COMMAND_LINE_BYTES_MAX, COMMAND_LINE_DISCARDED_BYTES_MAX, CONTENT_DISCARDED_BYTES_MAX, DOMAIN_BYTES_MAX,
-    ERRORS_PER_SESSION_MAX, IDLE_COMMANDS_MAX, RECIPIENTS_BYTES_MAX, RECIPIENTS_MAX, REPLY_LINE_BYTES_MAX,
-    SERVER_COMMAND_TIMEOUT_S, SERVER_DATA_TIMEOUT_S, SERVER_OUTPUT_BYTES,
+    ERRORS_PER_SESSION_MAX, IDLE_COMMANDS_MAX, MESSAGES_PER_SESSION_MAX, RECIPIENTS_BYTES_MAX,
+    RECIPIENTS_MAX, REPLY_LINE_BYTES_MAX, SERVER_COMMAND_TIMEOUT_S, SERVER_DATA_TIMEOUT_S,
+    SERVER_OUTPUT_BYTES,
 };
 
 use crate::{Reply, scan::find_control};
+use chunk::{Chunk, Chunked};
 use command::{Command, Fault, Recipient};
 use content::{ContentReader, Found};
 
@@ -41,6 +47,42 @@ pub struct Config {
     pub host_name: Box<str>,
     /// Octets of the largest message that is let in, announced with SIZE (RFC 1870).
     pub message_bytes_max: u32,
+    /// The extensions that this peer may use.
+    pub offers: Offers,
+}
+
+impl Config {
+    /// A server with every extension.
+    #[must_use]
+    pub const fn new(host_name: Box<str>, message_bytes_max: u32) -> Self {
+        Self { host_name, message_bytes_max, offers: Offers::ALL }
+    }
+}
+
+/// The extensions that can be left out. The others are always offered after EHLO: PIPELINING, SIZE, 8BITMIME, DSN and
+/// ENHANCEDSTATUSCODES.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Offers {
+    /// CHUNKING: content by BDAT (RFC 3030). Without it BDAT ends the session, because chunks could not be told from
+    /// commands.
+    pub chunking: bool,
+    /// BINARYMIME (RFC 3030 §3); means nothing without `chunking`.
+    pub binary_mime: bool,
+    /// SMTPUTF8: addresses and header fields in UTF-8 (RFC 6531).
+    pub smtp_utf8: bool,
+    /// LIMITS (RFC 9422): how many recipients and messages are taken. They hold also where they are not announced.
+    pub limits: bool,
+}
+
+impl Offers {
+    /// Every extension.
+    pub const ALL: Self = Self { chunking: true, binary_mime: true, smtp_utf8: true, limits: true };
+    /// None of those that can be left out.
+    pub const NONE: Self = Self { chunking: false, binary_mime: false, smtp_utf8: false, limits: false };
+
+    const fn binary(self) -> bool {
+        self.chunking && self.binary_mime
+    }
 }
 
 /// The right and the duty to answer one question. Give it back with the answer.
@@ -64,6 +106,9 @@ pub enum Event<'i> {
         declared_size: Option<u32>,
         /// BODY=.
         body: Body,
+        /// SMTPUTF8 was said (RFC 6531 §3.4): addresses and header fields may hold UTF-8, and whoever takes the message
+        /// on must be able to.
+        smtp_utf8: bool,
         /// RET= and ENVID=.
         dsn: SenderParameters,
     },
@@ -77,14 +122,18 @@ pub enum Event<'i> {
         /// NOTIFY= and ORCPT=.
         dsn: RecipientParameters,
     },
-    /// DATA, with at least one recipient accepted. [`Server::accept`] sends `354`.
+    /// DATA or the first BDAT, with at least one recipient accepted. [`Server::accept`] lets the content come.
     DataStart {
         /// Answer with this.
         question: Question,
+        /// The content comes in chunks (BDAT): it may hold any octets, also a lone CR or LF or a NUL, and need not end in
+        /// a line end. Content by DATA never does.
+        chunked: bool,
     },
-    /// Content as it will be stored: lines end in CRLF, leading dots are as the author wrote them. Never empty.
+    /// Content as it will be stored, leading dots as the author wrote them. Never empty. By DATA its lines end in CRLF;
+    /// by BDAT it is what the peer sent, octet for octet.
     Data(&'i [u8]),
-    /// The whole content has come and is well formed. Answer with [`Server::accept_message`] or
+    /// The whole content has come. Answer with [`Server::accept_message`] or
     /// [`Server::refuse`]; the transaction is over either way.
     DataEnd {
         /// Answer with this.
@@ -101,7 +150,8 @@ pub enum Event<'i> {
     Closed(End),
 }
 
-/// What is wrong with a message's content. The peer's fault.
+/// What is wrong with a message's content. The peer's fault. Of content by BDAT only the two lengths of header and message
+/// are looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Violation {
     /// A CR without LF: `554 5.6.0`.
@@ -140,8 +190,10 @@ enum State {
     Discarding { octets: usize },
     /// The answer to a question.
     Asking(Asked),
-    /// Content.
+    /// Content behind DATA.
     Data(ContentReader),
+    /// The octets of a chunk.
+    Chunk(Chunk),
     /// Nothing.
     Closed,
 }
@@ -152,6 +204,7 @@ enum Asked {
     Mail,
     Rcpt { octets: usize },
     DataStart,
+    ChunkStart(Chunk),
     DataEnd,
 }
 
@@ -160,6 +213,12 @@ enum Asked {
 struct Transaction {
     recipients: usize,
     recipient_octets: usize,
+    /// BODY=BINARYMIME was said.
+    binary: bool,
+    /// SMTPUTF8 was said.
+    smtp_utf8: bool,
+    /// Content has begun to come in chunks.
+    chunked: Option<Chunked>,
 }
 
 /// One session's server side. Its size is fixed: a command line, an output buffer and some counters.
@@ -175,8 +234,16 @@ pub struct Server {
     helo: String<DOMAIN_BYTES_MAX>,
     extended: bool,
     transaction: Option<Transaction>,
-    /// Answer for the end of content that has been refused while it came.
+    /// What MAIL said, for the transaction that it may open.
+    announced: Transaction,
+    /// Answer for the end of content, or of a chunk, that has been refused while it came.
     refusal: Option<Reply>,
+    /// A chunk has been refused, and the further ones of its message are not here yet.
+    chunks_refused: bool,
+    /// Octets of refused chunks that have been thrown away since MAIL.
+    chunks_discarded: u64,
+    /// MAIL commands.
+    messages: u16,
     errors: u8,
     idle_commands: u16,
     /// An end that has not been told yet.
@@ -196,7 +263,11 @@ impl Server {
             helo: String::new(),
             extended: false,
             transaction: None,
+            announced: Transaction::default(),
             refusal: None,
+            chunks_refused: false,
+            chunks_discarded: 0,
+            messages: 0,
             errors: 0,
             idle_commands: 0,
             end: None,
@@ -229,13 +300,23 @@ impl Server {
                 return (taken, Some(Event::Closed(end)));
             }
             let rest = input.get(taken..).unwrap_or_default();
-            if rest.is_empty() || self.output.capacity() - self.output.len() < REPLY_LINE_BYTES_MAX {
+            if self.output.capacity() - self.output.len() < REPLY_LINE_BYTES_MAX {
+                return (taken, None);
+            }
+            if let State::Chunk(Chunk { left: 0, last }) = self.state {
+                match self.end_chunk(last) {
+                    Some(event) => return (taken, Some(event)),
+                    None => continue,
+                }
+            }
+            if rest.is_empty() {
                 return (taken, None);
             }
             let (count, event) = match &mut self.state {
                 State::Command => self.receive_line(rest),
                 State::Discarding { .. } => (self.discard_line(rest), None),
                 State::Data(_) => self.receive_content(rest),
+                State::Chunk(_) => self.receive_chunk(rest),
                 State::Asking(_) | State::Closed => return (taken, None),
             };
             taken += count;
@@ -256,11 +337,11 @@ impl Server {
         crate::drop_front(&mut self.output, count);
     }
 
-    /// Answers yes: `250` to MAIL and RCPT, `354` to DATA. For a whole message use [`Self::accept_message`].
+    /// Answers yes: `250` to MAIL and RCPT, `354` to DATA, to the first BDAT nothing before its octets are there. For a whole message use [`Self::accept_message`].
     pub fn accept(&mut self, question: Question) {
         match self.take_asked(question) {
             Some(Asked::Mail) => {
-                self.transaction = Some(Transaction::default());
+                self.transaction = Some(self.announced);
                 self.put(format_args!("250 2.1.0 Sender accepted\r\n"));
             }
             Some(Asked::Rcpt { octets }) => {
@@ -274,6 +355,7 @@ impl Server {
                 self.state = State::Data(ContentReader::new(self.config.message_bytes_max));
                 self.put(format_args!("354 Send the message, end it with a dot on a line of its own\r\n"));
             }
+            Some(Asked::ChunkStart(chunk)) => self.state = State::Chunk(chunk),
             Some(Asked::DataEnd) => self.put(format_args!("250 2.0.0 Message accepted\r\n")),
             None => {}
         }
@@ -286,12 +368,20 @@ impl Server {
         }
     }
 
-    /// Answers no with a reply of 4yz or 5yz. With 421 the session is closed after it. A refused DATA ends the
-    /// transaction: nobody may go on with recipients that one side has forgotten.
+    /// Answers no with a reply of 4yz or 5yz. With 421 the session is closed after it. A refused DATA or BDAT ends the
+    /// transaction: nobody may go on with recipients that one side has forgotten. The reply to BDAT goes out when the
+    /// octets of the chunk have been thrown away.
     pub fn refuse(&mut self, question: Question, reply: &Reply) {
         if let Some(asked) = self.take_asked(question) {
-            if matches!(asked, Asked::DataStart) {
+            if matches!(asked, Asked::DataStart | Asked::ChunkStart(_)) {
                 self.transaction = None;
+            }
+            if let Asked::ChunkStart(chunk) = asked
+                && reply.code != 421
+            {
+                self.refusal = Some(reply.clone());
+                self.state = State::Chunk(chunk);
+                return;
             }
             if matches!(asked, Asked::Rcpt { .. }) && reply.code >= 500 {
                 // Whoever tries recipient after recipient is guessing.
@@ -311,12 +401,15 @@ impl Server {
     /// Gives up the content that is arriving, because the queue is full or the store fails: no further
     /// [`Event::Data`] comes, and at the true end the peer gets `reply`. The transaction is over.
     pub fn abandon_data(&mut self, reply: &Reply) {
-        if let State::Data(reader) = &mut self.state
-            && self.refusal.is_none()
-        {
-            reader.discard();
-            self.refusal = Some(reply.clone());
+        if self.refusal.is_some() {
+            return;
         }
+        match &mut self.state {
+            State::Data(reader) => reader.discard(),
+            State::Chunk(_) => self.transaction = None,
+            _ => return,
+        }
+        self.refusal = Some(reply.clone());
     }
 
     /// The time of [`Self::timeout_s`] has passed: sends `421 4.4.2` and closes. The next [`Self::receive`]
@@ -334,7 +427,7 @@ impl Server {
     #[must_use]
     pub const fn timeout_s(&self) -> u32 {
         match self.state {
-            State::Data(_) => SERVER_DATA_TIMEOUT_S,
+            State::Data(_) | State::Chunk(_) => SERVER_DATA_TIMEOUT_S,
             _ => SERVER_COMMAND_TIMEOUT_S,
         }
     }
@@ -351,10 +444,10 @@ impl Server {
         matches!(self.state, State::Closed)
     }
 
-    /// Whether the peer is between `354` and the end of the content.
+    /// Whether the peer is in the middle of content: between `354` and the end, or within a chunk.
     #[must_use]
     pub const fn is_receiving_data(&self) -> bool {
-        matches!(self.state, State::Data(_))
+        matches!(self.state, State::Data(_) | State::Chunk(_))
     }
 
     /// The name that the peer gave with HELO or EHLO, in characters that cannot harm a header; empty before.
@@ -363,10 +456,14 @@ impl Server {
         &self.helo
     }
 
-    /// ESMTP after EHLO, else SMTP.
+    /// How the message of the last MAIL comes: ESMTP after EHLO, UTF8SMTP if it said SMTPUTF8, else SMTP.
     #[must_use]
     pub const fn protocol(&self) -> Protocol {
-        if self.extended { Protocol::Esmtp } else { Protocol::Smtp }
+        match (self.extended, self.announced.smtp_utf8) {
+            (true, true) => Protocol::Utf8Smtp,
+            (true, false) => Protocol::Esmtp,
+            (false, _) => Protocol::Smtp,
+        }
     }
 
     /// A reply that several callers need: the relay is not for this peer.
@@ -455,11 +552,13 @@ impl Server {
         match command {
             Command::Helo(name) => self.hello(name, false),
             Command::Ehlo(name) => self.hello(name, true),
-            Command::Mail { sender, size, body, dsn } => self.mail(sender, size, body, dsn),
+            Command::Mail(mail) => self.mail(mail),
             Command::Rcpt { recipient, dsn } => self.rcpt(recipient, dsn),
             Command::Data => self.data(),
+            Command::Bdat(chunk) => self.bdat(chunk),
             Command::Rset => {
                 let open = self.transaction.take().is_some();
+                self.chunks_refused = false;
                 self.idle_command(250, EnhancedStatus(2, 0, 0), "Forgotten");
                 open.then_some(Event::Reset)
             }
@@ -481,33 +580,47 @@ impl Server {
         _ = self.helo.push_str(name);
         self.extended = extended;
         self.transaction = None;
+        self.chunks_refused = false;
         if let Some(event) = self.count_idle_command() {
             return event;
         }
         let host = self.config.host_name.clone();
         if extended {
-            let size = self.config.message_bytes_max;
+            let Config { message_bytes_max, offers, .. } = self.config;
+            let word = |offered: bool, word: &'static str| if offered { word } else { "" };
+            let chunking = word(offers.chunking, "250-CHUNKING\r\n");
+            let binary = word(offers.binary(), "250-BINARYMIME\r\n");
+            let utf8 = word(offers.smtp_utf8, "250-SMTPUTF8\r\n");
             self.put(format_args!(
-                "250-{host}\r\n250-PIPELINING\r\n250-SIZE {size}\r\n250-8BITMIME\r\n250-DSN\r\n250 ENHANCEDSTATUSCODES\r\n"
+                "250-{host}\r\n250-PIPELINING\r\n250-SIZE {message_bytes_max}\r\n250-8BITMIME\r\n{chunking}{binary}{utf8}"
             ));
+            if offers.limits {
+                let line = format_args!(
+                    "250-LIMITS RCPTMAX={RECIPIENTS_MAX} MAILMAX={MESSAGES_PER_SESSION_MAX}\r\n"
+                );
+                self.put(line);
+            }
+            self.put(format_args!("250-DSN\r\n250 ENHANCEDSTATUSCODES\r\n"));
         } else {
             self.put(format_args!("250 {host}\r\n"));
         }
         Some(Event::Hello)
     }
 
-    fn mail(
-        &mut self,
-        sender: ReversePath,
-        size: Option<u64>,
-        body: Option<Body>,
-        dsn: SenderParameters,
-    ) -> Option<Event<'static>> {
+    fn mail(&mut self, mail: command::Mail) -> Option<Event<'static>> {
+        let command::Mail { sender, size, body, smtp_utf8, dsn } = mail;
+        let offers = self.config.offers;
         if self.helo.is_empty() {
             return self.out_of_order("Say HELO or EHLO first");
         }
         if self.transaction.is_some() {
             return self.out_of_order("A transaction is open already");
+        }
+        if (smtp_utf8 && !offers.smtp_utf8) || (body == Some(Body::BinaryMime) && !offers.binary()) {
+            return self.fault(Fault::UnknownParameter);
+        }
+        if !smtp_utf8 && !sender.is_ascii() {
+            return self.fault(Fault::Utf8NotAnnounced);
         }
         let max = self.config.message_bytes_max;
         // RFC 1870 §6.1.
@@ -515,11 +628,22 @@ impl Server {
             self.put_reply(&too_large(max));
             return None;
         }
+        self.messages = self.messages.saturating_add(1);
+        if self.messages > MESSAGES_PER_SESSION_MAX {
+            // RFC 9422 §4.1. An honest client comes again with what it has left.
+            let text = "Too many messages in one session, connect again";
+            self.end_with(421, EnhancedStatus(4, 5, 3), text, End::Ours);
+            return None;
+        }
+        let binary = body == Some(Body::BinaryMime);
+        self.announced = Transaction { binary, smtp_utf8, ..Transaction::default() };
+        (self.chunks_refused, self.chunks_discarded) = (false, 0);
         Some(Event::Mail {
             question: self.ask(Asked::Mail),
             sender,
             declared_size: size.and_then(|s| u32::try_from(s).ok()),
             body: body.unwrap_or_default(),
+            smtp_utf8,
             dsn,
         })
     }
@@ -528,8 +652,12 @@ impl Server {
         let Some(transaction) = self.transaction else {
             return self.out_of_order("Say MAIL first");
         };
+        if transaction.chunked.is_some() {
+            return self.out_of_order(CHUNKS_WAITED_FOR);
+        }
         let recipient = match recipient.into_mailbox(&self.config.host_name) {
-            Ok(mailbox) => mailbox,
+            Ok(mailbox) if mailbox.is_ascii() || transaction.smtp_utf8 => mailbox,
+            Ok(_) => return self.fault(Fault::Utf8NotAnnounced),
             Err(fault) => return self.fault(fault),
         };
         let octets = recipient.as_str().len() + dsn.stored_bytes();
@@ -546,12 +674,16 @@ impl Server {
     fn data(&mut self) -> Option<Event<'static>> {
         match self.transaction {
             None => self.out_of_order("Say MAIL and RCPT first"),
+            // RFC 3030 §2: BDAT and DATA do not mix.
+            Some(Transaction { chunked: Some(_), .. }) => self.out_of_order(CHUNKS_WAITED_FOR),
+            // RFC 3030 §3: such content has no lines that a dot could stand on.
+            Some(Transaction { binary: true, .. }) => self.out_of_order("BINARYMIME comes by BDAT"),
             Some(Transaction { recipients: 0, .. }) => {
                 // RFC 5321 §3.3; RFC 2920 §3.1 has clients rely on the refusal.
-                self.put(format_args!("554 5.5.1 No valid recipients\r\n"));
+                self.put_reply(&no_recipients());
                 None
             }
-            Some(_) => Some(Event::DataStart { question: self.ask(Asked::DataStart) }),
+            Some(_) => Some(Event::DataStart { question: self.ask(Asked::DataStart), chunked: false }),
         }
     }
 
@@ -699,6 +831,13 @@ impl Violation {
             Self::TooLarge => too_large(message_bytes_max),
         }
     }
+}
+
+/// What a client hears that says something else between two chunks.
+const CHUNKS_WAITED_FOR: &str = "Content has begun to come: BDAT or RSET";
+
+fn no_recipients() -> Reply {
+    Reply::new(554, EnhancedStatus(5, 5, 1), "No valid recipients")
 }
 
 fn too_large(message_bytes_max: u32) -> Reply {

@@ -17,7 +17,7 @@ struct Session {
 }
 
 fn config() -> Config {
-    Config { host_name: "mx.example.com".into(), message_bytes_max: 2_000_000 }
+    Config::new("mx.example.com".into(), 2_000_000)
 }
 
 impl Session {
@@ -88,7 +88,7 @@ impl Session {
                     self.server.accept(question);
                 }
             }
-            Event::DataStart { question } => {
+            Event::DataStart { question, .. } => {
                 self.content.clear();
                 self.server.accept(question);
             }
@@ -128,7 +128,7 @@ macro_rules! recv {
     };
 }
 
-const EHLO_REPLY: &str = "250-mx.example.com\r\n250-PIPELINING\r\n250-SIZE 2000000\r\n250-8BITMIME\r\n250-DSN\r\n250 ENHANCEDSTATUSCODES\r\n";
+const EHLO_REPLY: &str = "250-mx.example.com\r\n250-PIPELINING\r\n250-SIZE 2000000\r\n250-8BITMIME\r\n250-CHUNKING\r\n250-BINARYMIME\r\n250-SMTPUTF8\r\n250-LIMITS RCPTMAX=1000 MAILMAX=1000\r\n250-DSN\r\n250 ENHANCEDSTATUSCODES\r\n";
 
 /// A session that has been greeted and has greeted.
 fn greeted() -> Session {
@@ -246,7 +246,7 @@ fn content_sent_before_the_answer_to_data_waits_for_it() {
         at += taken;
         match event {
             Some(Event::Mail { question, .. } | Event::Rcpt { question, .. }) => server.accept(question),
-            Some(Event::DataStart { question }) => {
+            Some(Event::DataStart { question, .. }) => {
                 assert!(input[at..].starts_with(b"text"));
                 assert!(matches!(server.receive(&input[at..]), (0, None)));
                 server.refuse(question, &Reply::new(452, EnhancedStatus(4, 3, 1), "Queue is full"));
@@ -433,7 +433,8 @@ fn sloppy_clients_are_served() {
 /// Runs a malformed session; `cut` says how long the next segment is.
 fn run_malformed(case: &malformed::Session, mut cut: impl FnMut(usize) -> usize) {
     let name = case.name;
-    let mut s = Session::new();
+    let offers = Offers { chunking: false, ..Offers::ALL };
+    let mut s = Session::with(Server::new(Config { offers, ..config() }));
     send!(s, "");
     s.take_replies();
     let mut unread: Heap<Text> = vec![];
@@ -593,7 +594,7 @@ fn content_is_handed_out_in_large_pieces() {
                 Some(
                     Event::Mail { question, .. }
                     | Event::Rcpt { question, .. }
-                    | Event::DataStart { question }
+                    | Event::DataStart { question, .. }
                     | Event::DataEnd { question, .. },
                 ) => server.accept(question),
                 Some(Event::Data(_)) => events += 1,
