@@ -17,6 +17,14 @@ pub const ENCODED_WORDS_COUNT_MAX: usize = 32;
 pub const PARAMETER_PIECES_COUNT_MAX: usize = 64;
 /// Octets of a field name that is looked at.
 pub const FIELD_NAME_BYTES_MAX: usize = 32;
+/// Octets of the start of a header line by which the header firewall tells its field: more than the longest name of its
+/// list. What is longer is told by what it begins with.
+pub const FIREWALL_NAME_BYTES_MAX: usize = 64;
+/// Loop markers of one message that are looked at. Ours removes all others when it is written, so a message that comes
+/// back has one; more are an attempt to hide it.
+pub const LOOP_MARKERS_COUNT_MAX: usize = 4;
+/// Octets of a loop marker that are looked at, white space of folding included; ours takes 110.
+pub const LOOP_MARKER_READ_BYTES_MAX: usize = 256;
 /// Octets of a boundary. RFC 2046 §5.1.1 allows 70; some mailers use more.
 pub const BOUNDARY_BYTES_MAX: usize = 128;
 /// Octets of white space after a boundary (RFC 2046 §5.1.1 transport-padding) that still make a delimiter.

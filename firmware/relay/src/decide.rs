@@ -24,7 +24,7 @@ use keystore::{IdentityId, KeystoreError, Selection};
 use limits::relay::{DECIDE_AGAIN_S, MESSAGE_READ_BYTES};
 use platform::Entropy;
 use policy::{Action, Decision, Identity, Reason, Rules, WithoutIdentity};
-use smime::{Facts, Protection, RawSignature, Recipe, Scanner, Signing, SigningError};
+use smime::{Facts, Firewalled, Protection, RawSignature, Recipe, Scanner, Signing, SigningError};
 use smtp::trace::Received;
 use spool::{ArrivalInfo, SpoolError};
 
@@ -134,7 +134,7 @@ async fn decide<P: Platform>(
             (recipe, Told::Sign { identity: identity.0 })
         }
         Action::Pass => {
-            let recipe = Recipe::pass(prepend.as_bytes())
+            let recipe = Recipe::pass(prepend.as_bytes(), facts.header.firewalled)
                 .map_err(|_| Trouble::Hold("the trace field does not fit a recipe".into()))?;
             count(&appliance.counters.passed, 1);
             let touched = matches!(facts.protection, Protection::None);
@@ -151,8 +151,8 @@ async fn decide<P: Platform>(
 /// A report of ours leaves as it was made.
 async fn pass_report<P: Platform>(appliance: &Appliance<'_, P>, id: QueueId) -> Result<(), Trouble> {
     let Decision { reason, .. } = policy::decide_report::<IdentityId>();
-    let recipe =
-        Recipe::pass(b"").map_err(|_| Trouble::Hold("a recipe without content is refused".into()))?;
+    let recipe = Recipe::pass(b"", Firewalled::default())
+        .map_err(|_| Trouble::Hold("a recipe without content is refused".into()))?;
     appliance.spool.set_recipe(id, &recipe.to_bytes()).await?;
     count(&appliance.counters.passed, 1);
     appliance.record(&Event::Decided { id, decision: Told::Pass, reason: reason.text().into() });

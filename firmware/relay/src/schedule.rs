@@ -328,6 +328,11 @@ impl Schedule {
         self.inner.borrow().plan.queues.destinations.next_hop(destination).cloned()
     }
 
+    /// Whether a destination is an Exchange server of the site: it gets the loop marker, and may get internal fields.
+    pub(crate) fn is_exchange(&self, destination: DestinationId) -> bool {
+        self.inner.borrow().plan.queues.destinations.is_exchange(destination)
+    }
+
     /// Whether a destination has that name.
     pub(crate) fn is_named(&self, destination: DestinationId, name: &str) -> bool {
         self.inner.borrow().plan.queues.destinations.name(destination) == name

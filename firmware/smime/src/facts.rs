@@ -27,16 +27,17 @@
 //! A text without a charset gets none: its octets are kept and only their encoding changes. A missing closing delimiter is
 //! not added; what follows the last delimiter is the last part, as every reader sees it.
 
+use crate::firewall::{FieldClass, Firewalled, class_of, is_loop_marker};
 use crate::plan::{Action, Container, Plan};
 use alloc::vec::Vec;
-use limits::mime::MOVED_FIELDS_BYTES_MAX;
+use limits::mime::{LOOP_MARKER_READ_BYTES_MAX, LOOP_MARKERS_COUNT_MAX, MOVED_FIELDS_BYTES_MAX};
 use mime::address::Author;
 use mime::content::{Encoding, Kind};
 use mime::walk::{Entity, Field, Findings, Visitor, Walker};
 use serde::{Deserialize, Serialize};
 
 /// Version of the stored form of [`Facts`]; raised with every change to it.
-const FACTS_VERSION: u8 = 2;
+const FACTS_VERSION: u8 = 3;
 
 /// What the header block of the whole message says. Known as soon as the header has been read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,6 +57,8 @@ pub struct Header {
     /// It says of itself that it may wait: of a mailing list (RFC 2919 List-Id, RFC 2369 List-Unsubscribe), Precedence
     /// bulk, junk or list, or made by a machine (RFC 3834 Auto-Submitted other than `no`).
     pub bulk: bool,
+    /// What the header firewall may remove.
+    pub firewalled: Firewalled,
 }
 
 /// Which protection a message carries already. Anything but `None` is passed on byte for byte.
@@ -182,6 +185,12 @@ impl Scanner {
         self.survey.header_done.then_some(&self.survey.header)
     }
 
+    /// The loop markers in the header so far, whoever wrote them: each a whole field as it came, or its first
+    /// [`LOOP_MARKER_READ_BYTES_MAX`] octets; at most [`LOOP_MARKERS_COUNT_MAX`] of them.
+    pub fn loop_markers(&self) -> impl Iterator<Item = &[u8]> {
+        self.survey.loop_markers.iter().map(Vec::as_slice)
+    }
+
     /// The message is complete.
     #[must_use]
     pub fn finish(mut self) -> Facts {
@@ -222,6 +231,11 @@ struct Survey {
     header_done: bool,
     /// The last piece of header did not end its line.
     inside_line: bool,
+    /// What the firewall thinks of the present field.
+    class: FieldClass,
+    loop_markers: Vec<Vec<u8>>,
+    /// The present field is the last of those.
+    in_loop_marker: bool,
     author_fields: u32,
     moved_octets: usize,
     protection: Protection,
@@ -244,9 +258,13 @@ impl Default for Survey {
                 malformed: false,
                 eight_bit: false,
                 bulk: false,
+                firewalled: Firewalled::default(),
             },
             header_done: false,
             inside_line: false,
+            class: FieldClass::Ordinary,
+            loop_markers: Vec::new(),
+            in_loop_marker: false,
             author_fields: 0,
             moved_octets: 0,
             protection: Protection::None,
@@ -278,6 +296,10 @@ impl Survey {
         if entity.malformed {
             self.obstacle(Obstacle::HeaderMalformed);
         }
+        // The line that a signed form would end, and the firewall would have removed by then.
+        if self.inside_line && self.class != FieldClass::Ordinary {
+            self.obstacle(Obstacle::HeaderMalformed);
+        }
         if entity.ambiguous {
             self.obstacle(Obstacle::HeaderAmbiguous);
         }
@@ -291,6 +313,13 @@ impl Survey {
             Kind::Pkcs7Enveloped => Protection::Encrypted,
             _ => Protection::None,
         };
+    }
+
+    fn keep_loop_marker(&mut self, piece: &[u8]) {
+        if let Some(marker) = self.loop_markers.last_mut() {
+            let room = LOOP_MARKER_READ_BYTES_MAX.saturating_sub(marker.len());
+            marker.extend_from_slice(piece.get(..room).unwrap_or(piece));
+        }
     }
 
     /// The body stays as it is.
@@ -352,6 +381,21 @@ impl Visitor for Survey {
         }
         self.header.eight_bit |= eight_bit;
         let begins_line = !core::mem::replace(&mut self.inside_line, !piece.ends_with(b"\n"));
+        if begins_line && !matches!(piece.first(), Some(b' ' | b'\t')) {
+            self.class = class_of(piece);
+            self.in_loop_marker = self.class == FieldClass::Own
+                && is_loop_marker(piece)
+                && self.loop_markers.len() < LOOP_MARKERS_COUNT_MAX;
+            if self.in_loop_marker {
+                self.loop_markers.push(Vec::new());
+            }
+        }
+        if self.class != FieldClass::Ordinary {
+            self.header.firewalled.count(self.class, piece.len());
+            if self.in_loop_marker {
+                self.keep_loop_marker(piece);
+            }
+        }
         match field {
             Field::Date => self.header.has_date = true,
             Field::MessageId => self.header.has_message_id = true,

@@ -9,10 +9,11 @@
 //!    [`SignQuestion`]. The key (a TPM) answers when it likes; [`AwaitingSignature`] takes the answer once and gives a
 //!    [`Recipe`], which is stored.
 //! 3. On every delivery attempt an [`Emitter`] reads the stored octets once and writes what leaves. Its output is a pure function
-//!    of the stored octets and the recipe: the same octets on every attempt, of a size that is known before the first is sent
-//!    ([`Recipe::emitted_size`]).
+//!    of the stored octets, the recipe and the [`Audience`]: the same octets on every attempt, of a size that is known before
+//!    the first is sent ([`Recipe::emitted_size`]).
 //!
-//! A message that is not signed has a recipe too ([`Recipe::pass`]); it leaves octet for octet, after the trace fields.
+//! A message that is not signed has a recipe too ([`Recipe::pass`]); it leaves octet for octet, after the trace fields and
+//! without the header fields that are not for its audience ([`firewall`]). These are never part of what is signed.
 //!
 //! All three machines take pieces of any size. The way a message is cut has no influence on any result.
 //!
@@ -21,8 +22,8 @@
 //! `multipart/signed` (RFC 1847) with a detached signature, readable without S/MIME:
 //!
 //! ```text
-//! fields that were put before        (trace)
-//! header fields of the message       all but Content-*, in their order; MIME-Version added if there was none
+//! fields that were put before        (for Exchange the loop marker; trace)
+//! header fields of the message       all that the firewall lets through but Content-*, in their order; MIME-Version added if there was none
 //! Content-Type: multipart/signed; protocol="application/pkcs7-signature"; micalg=sha-256; boundary="=_sig_…"
 //!
 //! one line for readers without MIME
@@ -63,13 +64,15 @@ extern crate alloc;
 mod cms;
 pub mod emit;
 pub mod facts;
+pub mod firewall;
 mod plan;
 pub mod recipe;
 pub mod sign;
 mod transform;
 
-pub use emit::Emitter;
+pub use emit::{Audience, Emitter};
 pub use facts::{Facts, FactsUnreadable, Header, Obstacle, Protection, Scanner};
+pub use firewall::Firewalled;
 pub use mime::address::Author;
 pub use recipe::{PrependInvalid, Recipe, RecipeUnreadable};
 pub use sign::{AwaitingSignature, Purpose, RawSignature, SignQuestion, Signing, SigningError};

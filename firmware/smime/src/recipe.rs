@@ -1,5 +1,7 @@
 //! How a stored message leaves.
 
+use crate::emit::Audience;
+use crate::firewall::Firewalled;
 use crate::plan::Plan;
 use alloc::vec::Vec;
 use limits::mime::{PREPEND_BYTES_MAX, RECIPE_BYTES_MAX};
@@ -8,14 +10,17 @@ use mime::encode::Base64;
 use serde::{Deserialize, Serialize};
 
 /// Version of the stored form; raised with every change to it.
-const RECIPE_VERSION: u8 = 1;
+const RECIPE_VERSION: u8 = 2;
 
 /// How a stored message leaves: with fields put before it, and as it is or signed. What leaves is a pure function of
-/// the stored octets and the recipe. Encoded it takes at most [`RECIPE_BYTES_MAX`] octets.
+/// the stored octets, the recipe and the audience. Encoded it takes at most [`RECIPE_BYTES_MAX`] octets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recipe {
     pub(crate) prepend: Vec<u8>,
     pub(crate) form: Form,
+    pub(crate) firewalled: Firewalled,
+    /// Internal fields stay where it goes to an Exchange server of the site.
+    pub(crate) keep_internal: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,13 +78,32 @@ pub(crate) fn check_prepend(fields: &[u8]) -> Result<(), PrependInvalid> {
 }
 
 impl Recipe {
-    /// The message leaves byte for byte as it is stored, after `prepend` (whole header fields, each with CRLF; may be empty).
+    /// The message leaves byte for byte as it is stored, after `prepend` (whole header fields, each with CRLF; may be empty)
+    /// and without what the firewall removes: `firewalled` is what the scanner found of that.
     ///
     /// # Errors
     /// [`PrependInvalid`].
-    pub fn pass(prepend: &[u8]) -> Result<Self, PrependInvalid> {
+    pub fn pass(prepend: &[u8], firewalled: Firewalled) -> Result<Self, PrependInvalid> {
         check_prepend(prepend)?;
-        Ok(Self { prepend: prepend.to_vec(), form: Form::Pass })
+        Ok(Self { prepend: prepend.to_vec(), form: Form::Pass, firewalled, keep_internal: false })
+    }
+
+    /// The same recipe for mail of a peer whose internal header fields are believed: they stay on the way to an Exchange
+    /// server of the site. Nowhere else, whatever is said here.
+    #[must_use]
+    pub fn keep_internal(self, keep: bool) -> Self {
+        Self { keep_internal: keep, ..self }
+    }
+
+    /// Whether internal fields stay on the way to this audience.
+    pub(crate) fn keeps_internal(&self, audience: Audience<'_>) -> bool {
+        self.keep_internal && matches!(audience, Audience::Exchange { .. })
+    }
+
+    /// Octets of the header that do not leave to this audience.
+    #[must_use]
+    pub fn removed_octets(&self, audience: Audience<'_>) -> u32 {
+        self.firewalled.removed(self.keeps_internal(audience))
     }
 
     /// The stored form.
@@ -112,13 +136,15 @@ impl Recipe {
         matches!(self.form, Form::Signed(_))
     }
 
-    /// Octets that leave (CRLF line ends, before dot-stuffing), for SIZE=.
+    /// Octets that leave to this audience (CRLF line ends, before dot-stuffing), for SIZE=.
     #[must_use]
-    pub fn emitted_size(&self, stored_size: u32) -> u32 {
-        match &self.form {
+    pub fn emitted_size(&self, stored_size: u32, audience: Audience<'_>) -> u32 {
+        let whole = match &self.form {
             Form::Pass => stored_size.saturating_add(u32::try_from(self.prepend.len()).unwrap_or(u32::MAX)),
             Form::Signed(signed) => signed.emitted,
-        }
+        };
+        let marker = u32::try_from(audience.marker().len()).unwrap_or(u32::MAX);
+        whole.saturating_sub(self.removed_octets(audience)).saturating_add(marker)
     }
 }
 

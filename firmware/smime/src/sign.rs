@@ -2,6 +2,7 @@
 
 use crate::cms::{Key, Signer, checked_ecdsa_value, ecdsa_value};
 use crate::facts::{Facts, Obstacle, Protection};
+use crate::firewall::Firewalled;
 use crate::plan::Plan;
 use crate::recipe::{Form, Recipe, Signed, after_part, before_part, check_prepend};
 use crate::transform::{PartOutput, Transform};
@@ -80,6 +81,7 @@ impl core::error::Error for SigningError {}
 #[derive(Debug)]
 pub struct Signing {
     plan: Plan,
+    firewalled: Firewalled,
     prepend: Vec<u8>,
     time: Option<u64>,
     random: [u8; 24],
@@ -144,6 +146,7 @@ impl Signing {
         let signer = Signer::new(chain).map_err(|_| SigningError::Certificate)?;
         Ok(Self {
             plan: facts.plan.clone(),
+            firewalled: facts.header.firewalled,
             prepend: prepend.to_vec(),
             time,
             random,
@@ -180,8 +183,8 @@ impl Signing {
             Key::EcdsaP256 => Purpose::EcdsaP256Sha256,
         };
         let question = SignQuestion { digest: Signer::digest_of_attributes(&attributes), purpose };
-        let (plan, prepend, signer) = (self.plan, self.prepend, self.signer);
-        Ok((question, AwaitingSignature { plan, prepend, signer, attributes, boundary, octets }))
+        let (plan, firewalled, prepend, signer) = (self.plan, self.firewalled, self.prepend, self.signer);
+        Ok((question, AwaitingSignature { plan, firewalled, prepend, signer, attributes, boundary, octets }))
     }
 }
 
@@ -189,6 +192,7 @@ impl Signing {
 #[derive(Debug)]
 pub struct AwaitingSignature {
     plan: Plan,
+    firewalled: Firewalled,
     prepend: Vec<u8>,
     signer: Signer,
     attributes: Vec<u8>,
@@ -216,6 +220,11 @@ impl AwaitingSignature {
         after_part(&self.boundary, &cms, &mut frame);
         let emitted = u32::try_from(frame.0).map_err(|_| SigningError::TooLong)?;
         let signed = Signed { plan: self.plan, boundary: self.boundary, cms, emitted };
-        Ok(Recipe { prepend: self.prepend, form: Form::Signed(signed) })
+        Ok(Recipe {
+            prepend: self.prepend,
+            form: Form::Signed(signed),
+            firewalled: self.firewalled,
+            keep_internal: false,
+        })
     }
 }

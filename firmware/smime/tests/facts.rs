@@ -4,7 +4,10 @@
 mod common;
 
 use common::{emit, identities, openssl, scan, sign};
-use smime::{Author, Facts, FactsUnreadable, Obstacle, PrependInvalid, Protection, Recipe, RecipeUnreadable};
+use smime::{
+    Audience, Author, Facts, FactsUnreadable, Firewalled, Obstacle, PrependInvalid, Protection, Recipe,
+    RecipeUnreadable,
+};
 use smime::{Purpose, RawSignature, Scanner, Signing, SigningError};
 
 fn facts(message: &str) -> Facts {
@@ -71,7 +74,7 @@ fn protected_messages_are_recognised_and_not_signed_again() {
         let message = format!("Content-Type: {field}\r\n\r\n{body}caf\u{e9} \r\n");
         assert_eq!(facts(&message).protection, protection, "{field}");
         assert_eq!(sign(message.as_bytes(), rsa, None), Err(SigningError::AlreadyProtected));
-        let recipe = Recipe::pass(b"").unwrap();
+        let recipe = Recipe::pass(b"", Firewalled::default()).unwrap();
         assert_eq!(emit(&recipe, message.as_bytes(), 5), message.as_bytes());
     }
 }
@@ -191,8 +194,8 @@ fn the_largest_recipe_fits_its_record() {
 
 #[test]
 fn passing_puts_whole_fields_before_untouched_octets() {
-    let recipe = Recipe::pass(b"Received: from a\r\n by b\r\nDate: now\r\n").unwrap();
-    assert_eq!(recipe.emitted_size(3), 3 + 36);
+    let recipe = Recipe::pass(b"Received: from a\r\n by b\r\nDate: now\r\n", Firewalled::default()).unwrap();
+    assert_eq!(recipe.emitted_size(3, Audience::Internet), 3 + 36);
     assert_eq!(emit(&recipe, b"a\0\xff", 1), b"Received: from a\r\n by b\r\nDate: now\r\na\0\xff");
     let long = [b'x'; limits::mime::PREPEND_BYTES_MAX];
     for bad in [
@@ -205,7 +208,7 @@ fn passing_puts_whole_fields_before_untouched_octets() {
         b"a\0: b\r\n",
         &[&long[..], b"\r\n"].concat(),
     ] {
-        assert_eq!(Recipe::pass(bad), Err(PrependInvalid));
+        assert_eq!(Recipe::pass(bad, Firewalled::default()), Err(PrependInvalid));
     }
 }
 

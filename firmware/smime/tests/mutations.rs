@@ -6,7 +6,7 @@ mod common;
 use common::{emit, identities, scan, signed_part};
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
-use smime::{Emitter, Facts, Purpose, RawSignature, Recipe, Signing};
+use smime::{Audience, Emitter, Facts, Purpose, RawSignature, Recipe, Signing};
 
 const SEED: &[u8] = "From: Joe <joe@example.org>\r\nSubject: x\r\nMIME-Version: 1.0\r\n\
 Content-Type: multipart/mixed; boundary=\"=_a\"\r\nContent-Transfer-Encoding: 8bit\r\n\r\npreamble \u{e9}\r\n\
@@ -37,7 +37,7 @@ fn check(message: &[u8], piece: usize) -> Result<(), TestCaseError> {
     prop_assert_eq!(Facts::from_bytes(&bytes), Ok(facts.clone()));
     let Some(recipe) = sign_somehow(message, &facts) else { return Ok(()) };
     let wire = emit(&recipe, message, piece);
-    prop_assert_eq!(wire.len(), recipe.emitted_size(message.len() as u32) as usize);
+    prop_assert_eq!(wire.len(), recipe.emitted_size(message.len() as u32, Audience::Internet) as usize);
     prop_assert!(wire == emit(&recipe, message, usize::MAX));
     // The digest in the CMS object is that of the part.
     let digest = Sha256::digest(signed_part(&wire));
@@ -45,7 +45,7 @@ fn check(message: &[u8], piece: usize) -> Result<(), TestCaseError> {
     prop_assert!(stored.windows(32).any(|window| window == digest.as_slice()));
     prop_assert!(facts.eight_bit_when_signed || wire.is_ascii());
     // The output of one piece is bounded.
-    let mut emitter = Emitter::new(&recipe);
+    let mut emitter = Emitter::new(&recipe, Audience::Internet);
     let mut out = Vec::new();
     for octets in message.chunks(piece) {
         out.clear();

@@ -14,7 +14,7 @@ use embassy_futures::yield_now;
 use envelope::{Body, Mailbox, Permanence, QueueId, RecipientParameters, ReversePath, SenderParameters};
 use limits::relay::{DUE_TOGETHER_S, UNREADABLE_AGAIN_S};
 use platform::Stream;
-use smime::{Emitter, Facts, Recipe};
+use smime::{Audience, Emitter, Facts, Recipe};
 use smtp::Reply;
 use smtp::client::{
     BeginError, End, Event, MessageOutcome, RecipientOutcome, RecipientQuestion, Transaction,
@@ -69,6 +69,14 @@ pub(super) struct Letter {
     pub(super) arrival: ArrivalInfo,
     recipe: Recipe,
     pub(super) transaction: Transaction,
+    /// Whether it goes to an Exchange server of the site.
+    exchange: bool,
+}
+
+impl Letter {
+    fn audience(&self) -> Audience<'_> {
+        if self.exchange { Audience::Exchange { marker: b"" } } else { Audience::Internet }
+    }
 }
 
 /// Delivers a message over a connection that is ready: to all recipients that are due at its destination, in as many
@@ -187,13 +195,15 @@ async fn load<P: Platform>(
             if recipe.is_signed() { facts.eight_bit_when_signed } else { facts.eight_bit }
         })
     });
+    let exchange = appliance.schedule.is_exchange(errand.destination);
+    let audience = if exchange { Audience::Exchange { marker: b"" } } else { Audience::Internet };
     let transaction = Transaction {
         sender: ReversePath::parse(&arrival.sender).map_err(|_| SpoolError::Damaged)?,
-        size: recipe.emitted_size(arrival.size).into(),
+        size: recipe.emitted_size(arrival.size, audience).into(),
         body: if eight_bit { Body::EightBitMime } else { Body::SevenBit },
         dsn: SenderParameters::from_bytes(&arrival.sender_extra),
     };
-    Ok(Some(Letter { errand, arrival, recipe, transaction }))
+    Ok(Some(Letter { errand, arrival, recipe, transaction, exchange }))
 }
 
 /// Runs one transaction to the peer's answer. Nothing is recorded here.
@@ -369,7 +379,7 @@ async fn send_content<P: Platform, S: Stream>(
     letter: &Letter,
 ) -> Result<Result<(), Interrupted>, SpoolError> {
     // Alone in memory because of its size: the worker's future stays small.
-    let mut emitter = Box::new(Emitter::new(&letter.recipe));
+    let mut emitter = Box::new(Emitter::new(&letter.recipe, letter.audience()));
     let mut offset = 0u32;
     loop {
         let stored = &mut connection.buffers.stored;

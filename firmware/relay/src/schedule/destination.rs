@@ -681,6 +681,11 @@ impl Destinations {
         self.get(id).and_then(|d| d.next_hop.as_ref())
     }
 
+    /// Whether a destination is an Exchange server of the site.
+    pub(super) fn is_exchange(&self, id: DestinationId) -> bool {
+        self.get(id).is_some_and(|d| d.inside)
+    }
+
     /// Messages and octets of a destination.
     pub(super) fn load(&self, id: DestinationId) -> (u32, u64) {
         self.get(id).map_or((0, 0), |d| (d.errands, d.octets))

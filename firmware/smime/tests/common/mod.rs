@@ -1,7 +1,7 @@
 //! Keys and certificates made by the openssl program, and the way from a message to what leaves.
 #![allow(dead_code, clippy::unwrap_used)]
 
-use smime::{Emitter, Facts, Purpose, RawSignature, Recipe, Scanner, Signing, SigningError};
+use smime::{Audience, Emitter, Facts, Purpose, RawSignature, Recipe, Scanner, Signing, SigningError};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
@@ -156,7 +156,7 @@ pub fn sign(message: &[u8], identity: &Identity, time: Option<u64>) -> Result<Re
 
 /// What leaves, with the stored message in pieces of `piece` octets.
 pub fn emit(recipe: &Recipe, message: &[u8], piece: usize) -> Vec<u8> {
-    let mut emitter = Emitter::new(recipe);
+    let mut emitter = Emitter::new(recipe, Audience::Internet);
     let mut out = Vec::new();
     for octets in message.chunks(piece) {
         emitter.push(octets, &mut out);

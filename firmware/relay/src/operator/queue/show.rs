@@ -13,7 +13,7 @@ use embedded_io_async::Write;
 use envelope::{LogDate, QueueId, RecipientParameters, SenderParameters};
 use events::text::Escaped;
 use limits::console::{SHOWN_EVENTS_MAX, SHOWN_HEADER_BYTES_MAX, SHOWN_HEADER_LINES_MAX};
-use smime::Recipe;
+use smime::{Audience, Recipe};
 use spool::{Attempt, Recipient, RecipientState, SpoolError};
 
 /// Events that are looked at before mail gets its turn.
@@ -82,9 +82,11 @@ async fn decision<P: Platform>(
     }
     Ok(match Recipe::from_bytes(&bytes) {
         Ok(recipe) if recipe.is_signed() => {
-            format!("leaves signed, {} octets", recipe.emitted_size(size))
+            format!("leaves signed, {} octets", recipe.emitted_size(size, Audience::Internet))
         }
-        Ok(recipe) => format!("leaves as it came, {} octets with trace", recipe.emitted_size(size)),
+        Ok(recipe) => {
+            format!("leaves as it came, {} octets with trace", recipe.emitted_size(size, Audience::Internet))
+        }
         Err(_) => "cannot be read by this firmware, is made anew".into(),
     })
 }
