@@ -18,7 +18,7 @@ extern crate alloc;
 #[cfg(target_arch = "arm")]
 mod machine {
     use crate::{
-        dtb, entropy, flash, interrupts, memory, memory_map, mmu, psci, rtc, time, tpm, uart, virtio,
+        copy, dtb, entropy, flash, interrupts, memory, memory_map, mmu, psci, rtc, time, tpm, uart, virtio,
     };
 
     /// All devices of the machine, each once.
@@ -58,6 +58,7 @@ mod machine {
                 mmu::enable(ram_bytes);
                 memory::init();
             }
+            copy::self_test();
             psci::init();
             memory::set_ram_bytes(ram_bytes);
             interrupts::init();
@@ -84,6 +85,8 @@ mod machine {
 
 #[cfg(target_arch = "arm")]
 mod boot;
+#[cfg(target_arch = "arm")]
+mod copy;
 #[cfg(target_arch = "arm")]
 mod dtb;
 #[cfg(target_arch = "arm")]

@@ -1,5 +1,6 @@
 //! Reading: content, envelope, recipients, recipe, lists.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use embedded_storage_async::nor_flash::NorFlash;
@@ -152,7 +153,7 @@ impl<F: NorFlash> Spool<F> {
         inner: &mut Inner<F>,
         place: usize,
         page: u32,
-    ) -> Result<(StatePage, bool), SpoolError> {
+    ) -> Result<(Box<StatePage>, bool), SpoolError> {
         let (state, readable) = self.load_state_page(inner, place, page).await?;
         if !readable && !self.index.borrow().messages[place].uncertain {
             // The figures in RAM are about states that nobody can read any more.
@@ -189,7 +190,7 @@ impl<F: NorFlash> Spool<F> {
         inner: &mut Inner<F>,
         place: usize,
         page: u32,
-    ) -> Result<(StatePage, bool), SpoolError> {
+    ) -> Result<(Box<StatePage>, bool), SpoolError> {
         let (recipients, at) = {
             let index = self.index.borrow();
             let message = &index.messages[place];
@@ -198,7 +199,7 @@ impl<F: NorFlash> Spool<F> {
             (message.page_recipients(page), at)
         };
         let Some(at) = at else {
-            return Ok((StatePage::fresh(recipients), true));
+            return Ok((Box::new(StatePage::fresh(recipients)), true));
         };
         let mut payload = Vec::new();
         let found = match self.load(inner, at, &mut payload).await {
@@ -206,7 +207,8 @@ impl<F: NorFlash> Spool<F> {
             Err(SpoolError::Damaged) => None,
             Err(error) => return Err(error),
         };
-        Ok(found.map_or_else(|| (StatePage::fresh(recipients), false), |page| (page, true)))
+        let readable = found.is_some();
+        Ok((Box::new(found.unwrap_or_else(|| StatePage::fresh(recipients))), readable))
     }
 
     /// The latest attempts at a message, oldest first.

@@ -294,7 +294,9 @@ pub(crate) struct StatePage {
     /// When the page was written.
     pub moment: u64,
     pub reason: String<REASON_BYTES_MAX>,
-    pub states: heapless::Vec<RecipientState, PAGE_RECIPIENTS_COUNT>,
+    /// At most `PAGE_RECIPIENTS_COUNT`; on the heap, because most pages have one, and pages are handed from function to
+    /// function.
+    pub states: Vec<RecipientState>,
     pub history: History,
 }
 
@@ -384,9 +386,12 @@ impl StatePage {
         let mut reader = Reader(bytes);
         let head = StateHead::read(&mut reader, recipients)?;
         let reason = reader.text(head.reason)?;
-        let mut states = heapless::Vec::new();
+        if recipients > PAGE_RECIPIENTS_COUNT {
+            return None;
+        }
+        let mut states = Vec::with_capacity(recipients);
         for _ in 0..recipients {
-            states.push(reader.state()?).ok()?;
+            states.push(reader.state()?);
         }
         let mut history = History::new();
         for _ in 0..head.logged {
