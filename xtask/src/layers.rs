@@ -15,6 +15,7 @@ pub const FIRMWARE: &[(u8, &str, &[&str])] = &[
     (1, "pki", &[]),
     (1, "smime", &["mime", "pki"]),
     (1, "policy", &[]),
+    (1, "loop-marker", &[]),
     (1, "tpm", &[]),
     (1, "console", &[]),
     (2, "flash-log", &[]),

@@ -13,6 +13,7 @@ pub mod dsn;
 pub mod events;
 pub mod flash;
 pub mod keys;
+pub mod loops;
 pub mod mime;
 pub mod net;
 pub mod relay;

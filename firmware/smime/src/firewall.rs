@@ -119,9 +119,7 @@ pub fn class_of(line: &[u8]) -> FieldClass {
     let is = |known: &&str| name.eq_ignore_ascii_case(known.as_bytes());
     if begins(&OWN_FAMILY) {
         FieldClass::Own
-    } else if INTERNAL_FAMILIES.iter().any(|family| begins(family))
-        || INTERNAL_NAMES.iter().any(|known| is(known))
-    {
+    } else if INTERNAL_FAMILIES.iter().any(begins) || INTERNAL_NAMES.iter().any(is) {
         FieldClass::Internal
     } else {
         FieldClass::Ordinary
