@@ -7,6 +7,7 @@ extern crate alloc;
 
 pub mod date;
 pub mod dsn;
+pub mod idna;
 pub mod mailbox;
 
 pub use date::{Civil, LogDate, MailDate};

@@ -6,8 +6,9 @@
 //! itself. Two spellings of one mailbox are therefore equal as values; the case of the local part counts
 //! (RFC 5321 §2.4).
 //!
-//! Only ASCII is let in. Internationalised addresses (RFC 6531) widen [`is_atext`] and [`check_domain`] and
-//! nothing else: everything below works on octets of valid UTF-8.
+//! Addresses may be internationalised (RFC 6531 §3.3): a local part may hold UTF-8, without characters that steer how
+//! text is shown; a domain may too, and becomes A-labels at once ([`crate::idna`]), so that every domain inside is ASCII.
+//! Whether a peer may use such an address, and whether a next hop takes it, is asked with [`Mailbox::is_ascii`].
 
 use alloc::{boxed::Box, string::String};
 use core::{
@@ -15,6 +16,7 @@ use core::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     str::FromStr,
 };
+use crate::idna::{is_steering, to_ascii, write_ascii};
 use limits::smtp::{DOMAIN_BYTES_MAX, LOCAL_PART_BYTES_MAX};
 use serde::{Deserialize, Serialize};
 
@@ -29,8 +31,8 @@ pub enum AddressError {
     Brackets,
     /// A source route (`<@a,@b:user@c>`), obsolete since RFC 5321 appendix C and a classic of open relays.
     SourceRoute,
-    /// An octet outside ASCII.
-    NotAscii,
+    /// Octets that are not UTF-8, or a character that steers how text is shown.
+    NotText,
     /// No `@`.
     NoDomain,
     /// The local part is longer than 64 octets.
@@ -50,7 +52,7 @@ impl fmt::Display for AddressError {
         f.write_str(match self {
             Self::Brackets => "address must be enclosed in < and >",
             Self::SourceRoute => "source routes are not accepted",
-            Self::NotAscii => "address contains octets outside ASCII",
+            Self::NotText => "address contains what is no text in UTF-8",
             Self::NoDomain => "address has no domain",
             Self::LocalPartTooLong => "local part is longer than 64 octets",
             Self::DomainTooLong => "domain is longer than 255 octets",
@@ -76,8 +78,8 @@ impl<'a> MailboxRef<'a> {
     /// # Errors
     /// The first thing that is wrong, from left to right.
     pub fn parse(text: &'a str) -> Result<Self, AddressError> {
-        if !text.is_ascii() {
-            return Err(AddressError::NotAscii);
+        if !text.is_ascii() && text.chars().any(|c| !c.is_ascii() && is_steering(c)) {
+            return Err(AddressError::NotText);
         }
         let at = if text.starts_with('"') {
             quoted_string_bytes(text.as_bytes()).ok_or(AddressError::LocalPart)?
@@ -96,7 +98,11 @@ impl<'a> MailboxRef<'a> {
         if !local_part.starts_with('"') && !is_dot_string(local_part) {
             return Err(AddressError::LocalPart);
         }
-        check_domain(domain)?;
+        if domain.is_ascii() {
+            check_domain(domain)?;
+        } else {
+            check_domain(&to_ascii(domain)?)?;
+        }
         Ok(Self { local_part, domain })
     }
 
@@ -125,7 +131,10 @@ impl<'a> MailboxRef<'a> {
         match literal_address(self.domain) {
             Some(IpAddr::V4(address)) => _ = write!(text, "[{address}]"),
             Some(IpAddr::V6(address)) => _ = write!(text, "[IPv6:{address}]"),
-            None => text.extend(self.domain.chars().map(|c| c.to_ascii_lowercase())),
+            None if self.domain.is_ascii() => {
+                text.extend(self.domain.chars().map(|c| c.to_ascii_lowercase()));
+            }
+            None => write_ascii(self.domain, &mut text),
         }
         // `at` is at most LOCAL_PART_BYTES_MAX: canonical form never lengthens a local part.
         Mailbox { text: text.into_boxed_str(), at: at as u8 }
@@ -295,7 +304,7 @@ impl<'a> PathRef<'a> {
         let end = path_bytes(inner).ok_or(AddressError::Brackets)?;
         let (text, rest) = inner.split_at_checked(end).ok_or(AddressError::Brackets)?;
         let rest = rest.get(1..).unwrap_or_default();
-        let text = core::str::from_utf8(text).map_err(|_| AddressError::NotAscii)?;
+        let text = core::str::from_utf8(text).map_err(|_| AddressError::NotText)?;
         let path = if text.is_empty() {
             Self::Null
         } else if text.starts_with('@') {
@@ -402,13 +411,14 @@ fn is_dot_string(text: &str) -> bool {
     text.split('.').all(|atom| !atom.is_empty() && atom.bytes().all(is_atext))
 }
 
+/// RFC 5322 `atext` and the octets of UTF-8 (RFC 6531 §3.3).
 fn is_atext(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&byte)
+    byte.is_ascii_alphanumeric() || !byte.is_ascii() || b"!#$%&'*+-/=?^_`{|}~".contains(&byte)
 }
 
-/// Space to tilde: what RFC 5321 allows inside quotes.
+/// Space to tilde, what RFC 5321 allows inside quotes, and the octets of UTF-8 (RFC 6531 §3.3).
 const fn is_printable(byte: u8) -> bool {
-    matches!(byte, b' '..=b'~')
+    matches!(byte, b' '..=b'~') || !byte.is_ascii()
 }
 
 #[cfg(test)]
@@ -418,6 +428,23 @@ mod tests {
 
     fn canonical(text: &str) -> Result<String, AddressError> {
         Mailbox::parse(text).map(|m| m.to_string())
+    }
+
+    #[test]
+    fn internationalised_mailboxes_keep_their_local_part_and_get_an_ascii_domain() {
+        for (written, printed, ascii) in [
+            ("b\u{fc}ro@example.org", "b\u{fc}ro@example.org", false),
+            ("office@B\u{fc}cher.example", "office@xn--bcher-kva.example", true),
+            ("\"b\u{fc} ro\"@b\u{fc}cher.example", "\"b\u{fc} ro\"@xn--bcher-kva.example", false),
+            ("\"\u{7528}\u{6237}\"@example.org", "\u{7528}\u{6237}@example.org", false),
+        ] {
+            let mailbox = Mailbox::parse(written).expect(written);
+            assert_eq!((mailbox.as_str(), mailbox.is_ascii()), (printed, ascii), "{written}");
+            assert_eq!(Mailbox::parse(mailbox.as_str()), Ok(mailbox.clone()));
+            assert!(mailbox.domain().is_ascii() && !mailbox.local_part().is_empty());
+        }
+        let long = "\u{fc}".repeat(33) + "@example.org";
+        assert_eq!(Mailbox::parse(&long), Err(AddressError::LocalPartTooLong));
     }
 
     #[test]
@@ -482,8 +509,10 @@ mod tests {
             ("a@[IPv6:2001:db8::g]", Literal),
             ("a@[tag:content]", Literal),
             ("a@[]", Literal),
-            ("\u{fc}@example.org", NotAscii),
-            ("a@\u{fc}.example", NotAscii),
+            ("a\u{202e}@example.org", NotText),
+            ("a\u{85}b@example.org", NotText),
+            ("\u{feff}a@example.org", NotText),
+            ("a@\u{2603}.example", Domain),
         ] {
             assert_eq!(Mailbox::parse(text), Err(error), "{text:?}");
         }
@@ -536,7 +565,7 @@ mod tests {
         ] {
             assert_eq!(path(text).map(|_| ()), Err(error), "{text:?}");
         }
-        assert_eq!(PathRef::parse_prefix(b"<\xff@a.example>").map(|_| ()), Err(AddressError::NotAscii));
+        assert_eq!(PathRef::parse_prefix(b"<\xff@a.example>").map(|_| ()), Err(AddressError::NotText));
     }
 
     #[test]

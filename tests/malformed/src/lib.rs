@@ -283,7 +283,10 @@ fn addresses() -> Vec<Session> {
         mail("mail_from_two_domains", "MAIL FROM:<a@b@example.org>"),
         mail("mail_from_a_name_with_spaces", "MAIL FROM:<a b@example.org>"),
         mail("mail_from_an_unclosed_quote", "MAIL FROM:<\"a@example.org>"),
-        mail("mail_from_octets_above_127", "MAIL FROM:<j\u{fc}rg@example.org>"),
+        session("mail_from_octets_above_127")
+            .hello()
+            .line("MAIL FROM:<j\u{fc}rg@example.org>", &["553 5.6.7"])
+            .usable(),
         mail("mail_with_text_behind_the_path", "MAIL FROM:<a@example.org>SIZE=1"),
         rcpt("rcpt_to_nobody", "RCPT TO:<>"),
         rcpt("rcpt_without_a_domain", "RCPT TO:<recipient>"),

@@ -17,7 +17,12 @@ pub(super) enum Command<'l> {
     Helo(&'l str),
     Ehlo(&'l str),
     Mail(Mail),
-    Rcpt { recipient: Recipient, dsn: RecipientParameters },
+    /// `international`: the recipient was written in UTF-8 that is not ASCII.
+    Rcpt {
+        recipient: Recipient,
+        international: bool,
+        dsn: RecipientParameters,
+    },
     Data,
     Bdat(Chunk),
     Rset,
@@ -31,6 +36,8 @@ pub(super) enum Command<'l> {
 #[derive(Debug)]
 pub(super) struct Mail {
     pub sender: ReversePath,
+    /// The sender was written in UTF-8 that is not ASCII.
+    pub international: bool,
     pub size: Option<u64>,
     pub body: Option<Body>,
     pub smtp_utf8: bool,
@@ -230,6 +237,7 @@ fn after_keyword<'l>(argument: &'l [u8], keyword: &str) -> Option<&'l [u8]> {
 fn mail(argument: &[u8], extended: bool) -> Result<Command<'_>, Fault> {
     let path = after_keyword(argument, "FROM").ok_or(Fault::MailSyntax)?;
     let (path, parameters) = PathRef::parse_prefix(path).map_err(Fault::Sender)?;
+    let international = !argument.strip_suffix(parameters).unwrap_or(argument).is_ascii();
     let sender = match path {
         PathRef::Null => ReversePath::Null,
         PathRef::Postmaster => return Err(Fault::Sender(AddressError::NoDomain)),
@@ -271,7 +279,7 @@ fn mail(argument: &[u8], extended: bool) -> Result<Command<'_>, Fault> {
             return Err(Fault::UnknownParameter);
         }
     }
-    Ok(Command::Mail(Mail { sender, size, body, smtp_utf8: utf8.is_some(), dsn }))
+    Ok(Command::Mail(Mail { sender, international, size, body, smtp_utf8: utf8.is_some(), dsn }))
 }
 
 /// Keeps the value of a parameter that may be said once.
@@ -282,6 +290,7 @@ fn once<T>(place: &mut Option<T>, said: T) -> Result<(), Fault> {
 fn rcpt(argument: &[u8], extended: bool) -> Result<Command<'_>, Fault> {
     let path = after_keyword(argument, "TO").ok_or(Fault::RcptSyntax)?;
     let (path, parameters) = PathRef::parse_prefix(path).map_err(Fault::Recipient)?;
+    let international = !argument.strip_suffix(parameters).unwrap_or(argument).is_ascii();
     let recipient = match path {
         PathRef::Null => return Err(Fault::NullRecipient),
         PathRef::Postmaster => Recipient::Postmaster,
@@ -303,7 +312,7 @@ fn rcpt(argument: &[u8], extended: bool) -> Result<Command<'_>, Fault> {
             return Err(Fault::UnknownParameter);
         }
     }
-    Ok(Command::Rcpt { recipient, dsn })
+    Ok(Command::Rcpt { recipient, international, dsn })
 }
 
 /// At most the 20 digits of RFC 1870 §3; a number beyond 64 bits is as large as can be said.
@@ -342,9 +351,14 @@ impl<'l> Iterator for Parameters<'l> {
         let keyword_is_good = keyword.first().is_some_and(u8::is_ascii_alphanumeric)
             && keyword.iter().all(|b| b.is_ascii_alphanumeric() || *b == b'-');
         let value_is_good =
-            value.is_none_or(|v| !v.is_empty() && v.iter().all(|b| matches!(b, b'!'..=b'~') && *b != b'='));
+            value.is_none_or(|v| !v.is_empty() && v.iter().all(is_value_octet));
         Some(if keyword_is_good && value_is_good { Ok((keyword, value)) } else { Err(Fault::BadParameter) })
     }
+}
+
+/// RFC 5321 §4.1.2 `esmtp-value`, and the octets of UTF-8 (RFC 6531 §3.3), which only an ORCPT takes.
+fn is_value_octet(octet: &u8) -> bool {
+    matches!(octet, b'!'..=b'~' | 0x80..) && *octet != b'='
 }
 
 impl Recipient {

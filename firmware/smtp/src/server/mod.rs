@@ -553,7 +553,7 @@ impl Server {
             Command::Helo(name) => self.hello(name, false),
             Command::Ehlo(name) => self.hello(name, true),
             Command::Mail(mail) => self.mail(mail),
-            Command::Rcpt { recipient, dsn } => self.rcpt(recipient, dsn),
+            Command::Rcpt { recipient, international, dsn } => self.rcpt(recipient, international, dsn),
             Command::Data => self.data(),
             Command::Bdat(chunk) => self.bdat(chunk),
             Command::Rset => {
@@ -608,7 +608,7 @@ impl Server {
     }
 
     fn mail(&mut self, mail: command::Mail) -> Option<Event<'static>> {
-        let command::Mail { sender, size, body, smtp_utf8, dsn } = mail;
+        let command::Mail { sender, international, size, body, smtp_utf8, dsn } = mail;
         let offers = self.config.offers;
         if self.helo.is_empty() {
             return self.out_of_order("Say HELO or EHLO first");
@@ -619,7 +619,7 @@ impl Server {
         if (smtp_utf8 && !offers.smtp_utf8) || (body == Some(Body::BinaryMime) && !offers.binary()) {
             return self.fault(Fault::UnknownParameter);
         }
-        if !smtp_utf8 && !sender.is_ascii() {
+        if !smtp_utf8 && international {
             return self.fault(Fault::Utf8NotAnnounced);
         }
         let max = self.config.message_bytes_max;
@@ -648,7 +648,12 @@ impl Server {
         })
     }
 
-    fn rcpt(&mut self, recipient: Recipient, dsn: RecipientParameters) -> Option<Event<'static>> {
+    fn rcpt(
+        &mut self,
+        recipient: Recipient,
+        international: bool,
+        dsn: RecipientParameters,
+    ) -> Option<Event<'static>> {
         let Some(transaction) = self.transaction else {
             return self.out_of_order("Say MAIL first");
         };
@@ -656,10 +661,14 @@ impl Server {
             return self.out_of_order(CHUNKS_WAITED_FOR);
         }
         let recipient = match recipient.into_mailbox(&self.config.host_name) {
-            Ok(mailbox) if mailbox.is_ascii() || transaction.smtp_utf8 => mailbox,
-            Ok(_) => return self.fault(Fault::Utf8NotAnnounced),
+            Ok(_) if international && !transaction.smtp_utf8 => return self.fault(Fault::Utf8NotAnnounced),
+            Ok(mailbox) => mailbox,
             Err(fault) => return self.fault(fault),
         };
+        if !transaction.smtp_utf8 && dsn.original.as_ref().is_some_and(|original| !original.as_written().is_ascii()) {
+            // RFC 6533 §3: raw UTF-8 needs SMTPUTF8, its escaped form does not.
+            return self.fault(Fault::BadParameter);
+        }
         let octets = recipient.as_str().len() + dsn.stored_bytes();
         if transaction.recipients >= RECIPIENTS_MAX
             || transaction.recipient_octets + octets > RECIPIENTS_BYTES_MAX
