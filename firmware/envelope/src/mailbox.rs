@@ -10,13 +10,13 @@
 //! text is shown; a domain may too, and becomes A-labels at once ([`crate::idna`]), so that every domain inside is ASCII.
 //! Whether a peer may use such an address, and whether a next hop takes it, is asked with [`Mailbox::is_ascii`].
 
+use crate::idna::{is_steering, to_ascii, write_ascii};
 use alloc::{boxed::Box, string::String};
 use core::{
     fmt::{self, Write as _},
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     str::FromStr,
 };
-use crate::idna::{is_steering, to_ascii, write_ascii};
 use limits::smtp::{DOMAIN_BYTES_MAX, LOCAL_PART_BYTES_MAX};
 use serde::{Deserialize, Serialize};
 

@@ -61,4 +61,6 @@ pub const NEGATIVE_TTL_S_MAX: u32 = 900;
 pub const TROUBLE_TTL_S: u32 = 5;
 
 crate::const_assert!(ANSWER_BYTES_MAX < CACHE_BYTES_MAX);
-crate::const_assert!(TTL_S_MIN <= TROUBLE_TTL_S && TTL_S_MIN < NEGATIVE_TTL_S_MAX && NEGATIVE_TTL_S_MAX < TTL_S_MAX);
+crate::const_assert!(
+    TTL_S_MIN <= TROUBLE_TTL_S && TTL_S_MIN < NEGATIVE_TTL_S_MAX && NEGATIVE_TTL_S_MAX < TTL_S_MAX
+);

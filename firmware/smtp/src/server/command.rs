@@ -350,8 +350,7 @@ impl<'l> Iterator for Parameters<'l> {
         };
         let keyword_is_good = keyword.first().is_some_and(u8::is_ascii_alphanumeric)
             && keyword.iter().all(|b| b.is_ascii_alphanumeric() || *b == b'-');
-        let value_is_good =
-            value.is_none_or(|v| !v.is_empty() && v.iter().all(is_value_octet));
+        let value_is_good = value.is_none_or(|v| !v.is_empty() && v.iter().all(is_value_octet));
         Some(if keyword_is_good && value_is_good { Ok((keyword, value)) } else { Err(Fault::BadParameter) })
     }
 }

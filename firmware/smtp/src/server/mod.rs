@@ -665,7 +665,9 @@ impl Server {
             Ok(mailbox) => mailbox,
             Err(fault) => return self.fault(fault),
         };
-        if !transaction.smtp_utf8 && dsn.original.as_ref().is_some_and(|original| !original.as_written().is_ascii()) {
+        if !transaction.smtp_utf8
+            && dsn.original.as_ref().is_some_and(|original| !original.as_written().is_ascii())
+        {
             // RFC 6533 §3: raw UTF-8 needs SMTPUTF8, its escaped form does not.
             return self.fault(Fault::BadParameter);
         }

@@ -87,7 +87,7 @@ fn refused(rig: &mut Rig) -> Result<()> {
                 }
             };
             let line = reply.last_line();
-            let allowed = ["554 5.7.1", "501 5.1.3", "501 5.5.4", "555 5.5.4"];
+            let allowed = ["554 5.7.1", "501 5.1.3", "501 5.5.4", "553 5.6.7", "555 5.5.4"];
             ensure!(allowed.iter().any(|a| line.starts_with(a)), "RCPT TO:{path} got {reply}");
         }
         let reply = client.command("DATA")?;
