@@ -80,6 +80,17 @@ pub struct Options {
     pub log_frames: Option<PathBuf>,
     /// Cuts the network cable.
     pub no_network: bool,
+    /// Network cards on wires of somebody else's instead of the emulator's own network, at most two.
+    pub wires: Vec<Wire>,
+}
+
+/// A network card on a wire: a Unix socket that takes frames, each with its length in four octets in front.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wire {
+    /// Where somebody listens already.
+    pub socket: PathBuf,
+    /// Address of the card.
+    pub card: [u8; 6],
 }
 
 impl Options {
@@ -97,6 +108,7 @@ impl Options {
             serial: Serial::Ours,
             log_frames: None,
             no_network: false,
+            wires: Vec::new(),
         }
     }
 }
@@ -328,7 +340,13 @@ fn arguments(options: &Options, tpm: Option<&Path>, console: &Path) -> Vec<OsStr
         Serial::None => add(&["-chardev", "null,id=serial"]),
     }
     add(&["-serial", "chardev:serial"]);
-    if !options.no_network {
+    for (number, wire) in options.wires.iter().enumerate() {
+        let socket = escaped(&wire.socket);
+        add(&["-netdev", &format!("stream,id=wire{number},server=off,addr.type=unix,addr.path={socket}")]);
+        let card = wire.card.map(|octet| format!("{octet:02x}")).join(":");
+        add(&["-device", &format!("virtio-net-device,netdev=wire{number},mac={card}")]);
+    }
+    if !options.no_network && options.wires.is_empty() {
         let mut network = "user,id=net".to_owned();
         for forward in &options.forwards {
             network.push_str(&format!(",hostfwd=tcp:{}-:{}", forward.host, forward.guest));

@@ -13,4 +13,5 @@ pub mod plan;
 pub mod scenario;
 pub mod scenarios;
 pub mod simulator;
+pub mod wire;
 pub mod world;

@@ -39,6 +39,8 @@ pub struct Conditions {
     pub lost_per_mille: u16,
     /// Packets of 1,000 that a later one overtakes.
     pub overtaken_per_mille: u16,
+    /// Packets of 1,000 that arrive twice.
+    pub doubled_per_mille: u16,
 }
 
 impl Default for Conditions {
@@ -49,6 +51,7 @@ impl Default for Conditions {
             segment_bytes_max: 1_460,
             lost_per_mille: 0,
             overtaken_per_mille: 0,
+            doubled_per_mille: 0,
         }
     }
 }

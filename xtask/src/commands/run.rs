@@ -66,6 +66,7 @@ pub fn run(options: &Options) -> Result<()> {
         },
         log_frames: options.log.as_ref().map(|_| folder.join("log-frames.bin")),
         no_network: false,
+        wires: Vec::new(),
     };
     super::kill_children_on_signals();
     if options.log.is_some() {
