@@ -8,7 +8,9 @@
 #![forbid(unsafe_code)]
 
 pub mod gateway;
+pub mod letters;
 pub mod net;
+pub mod peers;
 pub mod plan;
 pub mod scenario;
 pub mod scenarios;

@@ -38,3 +38,14 @@ pub struct Scenario {
     /// The story. The appliance is blank and off when it begins.
     pub tell: fn(World) -> Later<'static, ()>,
 }
+
+impl Scenario {
+    /// Tells the story and looks at what holds at the end of each.
+    ///
+    /// # Panics
+    /// When the scenario fails.
+    pub async fn play(&'static self, world: World) {
+        (self.tell)(world.clone()).await;
+        world.expect_good_end();
+    }
+}

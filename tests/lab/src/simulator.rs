@@ -135,13 +135,14 @@ impl Gateway for SimGateway {
 ///
 /// # Panics
 /// When the scenario fails.
-pub fn play(scenario: &Scenario, seed: u64) {
+pub fn play(scenario: &'static Scenario, seed: u64) {
     let inside = sim::world::World::with_seed(seed);
     let executor = inside.executor.clone();
     let net: Rc<dyn Net> = Rc::new(SimNet { executor: executor.clone(), network: inside.network.clone() });
     let gateway: Rc<dyn Gateway> =
         Rc::new(SimGateway { inner: sim::gateway::Gateway::new(&inside), executor: executor.clone() });
-    let story = (scenario.tell)(World { net, gateway, seed });
+    let world = World::new(net, gateway, seed);
+    let story = scenario.play(world);
     executor.block_on(story);
     executor.clear();
 }
