@@ -410,3 +410,6 @@ const fn port(random: u32) -> u16 {
     const LOWEST: u32 = 1_024;
     (LOWEST + random % (0x1_0000 - LOWEST)) as u16
 }
+
+#[cfg(test)]
+mod tests;

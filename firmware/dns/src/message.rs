@@ -214,6 +214,22 @@ impl Message {
         writer.finish()
     }
 
+    /// As [`Message::encode`], with the question's name spelt as in `query`, the octets of the question that this message
+    /// answers: who asks may insist on that.
+    #[must_use]
+    pub fn encode_answer(&self, query: &[u8], bytes_max: usize) -> Vec<u8> {
+        let mut octets = self.encode(bytes_max);
+        if let Some(question) = &self.question {
+            let range = HEADER_BYTES..HEADER_BYTES + question.name.wire().len();
+            if let (Some(ours), Some(theirs)) = (octets.get_mut(range.clone()), query.get(range))
+                && ours.eq_ignore_ascii_case(theirs)
+            {
+                ours.copy_from_slice(theirs);
+            }
+        }
+        octets
+    }
+
     fn write(&self, writer: &mut Writer) -> Result<(), Full> {
         let flags = [
             (self.response, RESPONSE),
@@ -281,3 +297,6 @@ impl Message {
 
 /// Octets of an OPT record without options.
 const OPT_BYTES: usize = 11;
+
+#[cfg(test)]
+mod tests;
