@@ -28,3 +28,5 @@ pub const DNS_TIMEOUT_S: u64 = 15;
 pub const SOCKETS_COUNT: usize = crate::relay::LISTENERS_COUNT + crate::relay::SESSIONS_OUT_COUNT_MAX + 4;
 
 crate::const_assert!(KEEP_ALIVE_S * 2 <= DEAD_PEER_S);
+/// Network interfaces that the appliance uses, numbered from 1.
+pub const INTERFACES_COUNT: usize = 2;

@@ -8,8 +8,8 @@ pub const LABEL_BYTES_MAX: usize = 63;
 pub const RELAY_NETWORKS_COUNT_MAX: usize = 48;
 /// Name servers that are asked; as many as the network stack holds.
 pub const DNS_SERVERS_COUNT_MAX: usize = 3;
-/// Octets of the whole configuration, encoded. Every name, mailbox and list full takes about 2,400.
-pub const ENCODED_BYTES_MAX: usize = 3_072;
+/// Octets of the whole configuration, encoded. Every name, mailbox and list full takes about 4,700.
+pub const ENCODED_BYTES_MAX: usize = 6_144;
 /// Octets of one value as text: a full list of IPv6 networks is the longest.
 pub const VALUE_TEXT_BYTES_MAX: usize = 2_304;
 /// Smallest message size limit that can be set. RFC 5321 §4.5.3.1.7 asks every server to take 64 Ki octets.
@@ -45,26 +45,72 @@ pub const DESTINATION_RATE_MAX: u32 = 60_000;
 pub const SHARE_PERCENT_DEFAULT: u8 = 80;
 /// Smallest share that can be set: less would refuse a single large message.
 pub const SHARE_PERCENT_MIN: u8 = 10;
-/// Routes. Nobody routes more domains than this by hand, and every one costs RAM (about 100 octets).
+/// Routes. Nobody routes more domains than this by hand, and every one costs RAM (about 200 octets).
 pub const ROUTES_COUNT_MAX: usize = 512;
-/// Routes of one stored page. A change writes its page, so a page is small; and a full page of the longest routes still
-/// is one value of the store.
-pub const ROUTES_PER_PAGE_MAX: usize = 16;
-/// Pages of the table of routes.
-pub const ROUTE_PAGES_COUNT_MAX: usize = ROUTES_COUNT_MAX / ROUTES_PER_PAGE_MAX;
-/// Octets of one route as it is stored: domain and next hop, each with its length, and flags.
-pub const ROUTE_BYTES_MAX: usize = 2 * HOST_NAME_BYTES_MAX + 6 + 3;
-/// Octets of all routes together, as they are stored: bounds the RAM, and leaves room for the settings. A quarter of a
-/// kibioctet for each route, five times what a usual one takes.
-pub const ROUTES_BYTES_MAX: usize = 128 * 1_024;
+/// Rules about peers. A site has one for each kind of client, and one for each exception.
+pub const PEERS_COUNT_MAX: usize = 64;
+/// Own domains. Four times what the largest known site has.
+pub const DOMAINS_COUNT_MAX: usize = 256;
+/// Addresses with an action: those of applications, which send and are not read.
+pub const ACTIONS_COUNT_MAX: usize = 128;
+/// Rows of one stored page of routes, domains or actions. A change writes its page, so a page is small; and a full page
+/// of the longest rows still is one value of the store.
+pub const ROWS_PER_PAGE_MAX: usize = 16;
+/// Rules of one stored page: they are longer, because of their sources.
+pub const PEERS_PER_PAGE_MAX: usize = 4;
+/// Most pages of a table.
+pub const TABLE_PAGES_COUNT_MAX: usize = ROUTES_COUNT_MAX / ROWS_PER_PAGE_MAX;
+/// Characters of one row as text, apart from a peer's sources: with its command it is one line of the console.
+pub const TABLE_TEXT_BYTES_MAX: usize = 500;
+/// Octets of one page as it is stored.
+pub const TABLE_PAGE_BYTES_MAX: usize = 8_600;
+/// Octets of all routes together, as they are stored: bounds the RAM, and leaves room for the settings. Three times what
+/// usual ones take.
+pub const ROUTES_BYTES_MAX: usize = 96 * 1_024;
+/// Octets of all rules together, as they are stored: 500 for each, twelve times what one with one source takes.
+pub const PEERS_BYTES_MAX: usize = 32 * 1_024;
+/// Octets of all own domains together, as they are stored: 96 for each, three times what a usual one takes.
+pub const DOMAINS_BYTES_MAX: usize = 24 * 1_024;
+/// Octets of all actions together, as they are stored: 192 for each.
+pub const ACTIONS_BYTES_MAX: usize = 24 * 1_024;
+/// Characters of a peer's name: it stands in log lines and tables.
+pub const PEER_NAME_BYTES_MAX: usize = 24;
+/// Networks of one peer. Exchange Online's published list for mail has about 20.
+pub const PEER_SOURCES_COUNT_MAX: usize = 32;
+/// Networks of one peer that are printed in one line of `show config`: a line of the console takes 512 characters.
+pub const PEER_SOURCES_PER_LINE: usize = 4;
+/// Domains that the senders of one peer may be of.
+pub const PEER_SENDER_DOMAINS_COUNT_MAX: usize = 16;
+/// Most messages a minute of one client that can be set; none is the default. More than this appliance takes.
+pub const PEER_RATE_MAX: u32 = 60_000;
+/// Most connections of one client that can be set: as many as there are sessions.
+pub const PEER_CONNECTIONS_MAX: u8 = 64;
+/// Most seconds that a refusal is delayed: a client that waits occupies a session.
+pub const PEER_TARPIT_S_MAX: u8 = 30;
+/// Hosts of one route.
+pub const ROUTE_HOSTS_COUNT_MAX: usize = 8;
+/// Highest cost of a host, as in Exchange's connectors.
+pub const ROUTE_COST_MAX: u8 = 100;
+/// Further own names: one for each domain of the largest known site, and some.
+pub const OWN_NAMES_COUNT_MAX: usize = 32;
+/// Octets of all further own names together: 64 for each, three times what a usual one has.
+pub const OWN_NAMES_BYTES_MAX: usize = 2_048;
+/// Public addresses behind which an appliance stands: IPv4 and IPv6 of a few lines to the Internet.
+pub const OWN_ADDRESSES_COUNT_MAX: usize = 8;
+/// Octets of the appliance's secret: a key of HMAC-SHA-256.
+pub const SECRET_BYTES: usize = 32;
 
 crate::const_assert!(HOST_NAME_BYTES_MAX <= crate::smtp::DOMAIN_BYTES_MAX);
 // 43 characters is the longest IPv6 network, and each is followed by a comma and a space.
 crate::const_assert!(VALUE_TEXT_BYTES_MAX >= RELAY_NETWORKS_COUNT_MAX * 45);
+crate::const_assert!(VALUE_TEXT_BYTES_MAX >= OWN_NAMES_BYTES_MAX + OWN_NAMES_COUNT_MAX);
 // Four names and a mailbox, 18 octets a network, 17 a server, 96 for the rest.
 crate::const_assert!(
     ENCODED_BYTES_MAX
         >= 4 * (HOST_NAME_BYTES_MAX + 2)
+            + OWN_NAMES_BYTES_MAX
+            + OWN_NAMES_COUNT_MAX * 2
+            + OWN_ADDRESSES_COUNT_MAX * 17
             + (crate::smtp::MAILBOX_BYTES_MAX + 3)
             + RELAY_NETWORKS_COUNT_MAX * 18
             + DNS_SERVERS_COUNT_MAX * 17
@@ -74,11 +120,29 @@ crate::const_assert!(RETRY_S_MIN <= RETRY_FIRST_S_DEFAULT && RETRY_FIRST_S_DEFAU
 crate::const_assert!(RETRY_MAX_S_DEFAULT <= RETRY_MAX_S_MAX && RETRY_MAX_S_MAX <= MESSAGE_LIFETIME_S_MAX);
 crate::const_assert!(DELAY_WARNING_S_MIN <= DELAY_WARNING_S_DEFAULT);
 crate::const_assert!(DESTINATION_CONNECTIONS_DEFAULT <= DESTINATION_CONNECTIONS_MAX);
-crate::const_assert!(ROUTES_COUNT_MAX.is_multiple_of(ROUTES_PER_PAGE_MAX));
-crate::const_assert!(ROUTES_PER_PAGE_MAX * ROUTE_BYTES_MAX + 2 <= crate::flash::KV_VALUE_BYTES_MAX);
-// One block of the settings store holds everything that is live, beside one record that is being written.
+// A page is one value of the store, and its number one bit of a word.
+crate::const_assert!(1 + ROWS_PER_PAGE_MAX * (2 + TABLE_TEXT_BYTES_MAX) <= TABLE_PAGE_BYTES_MAX);
+// 43 characters is the longest IPv6 network, and each is followed by a comma.
 crate::const_assert!(
-    ROUTES_BYTES_MAX + ROUTE_PAGES_COUNT_MAX * 128 + ENCODED_BYTES_MAX + 2 * crate::flash::KV_VALUE_BYTES_MAX
+    1 + PEERS_PER_PAGE_MAX * (2 + TABLE_TEXT_BYTES_MAX + PEER_SOURCES_COUNT_MAX * 44) <= TABLE_PAGE_BYTES_MAX
+);
+crate::const_assert!(TABLE_PAGE_BYTES_MAX <= crate::flash::KV_VALUE_BYTES_MAX);
+crate::const_assert!(TABLE_PAGES_COUNT_MAX <= 64);
+crate::const_assert!(PEERS_COUNT_MAX.div_ceil(PEERS_PER_PAGE_MAX) <= TABLE_PAGES_COUNT_MAX);
+crate::const_assert!(DOMAINS_COUNT_MAX.div_ceil(ROWS_PER_PAGE_MAX) <= TABLE_PAGES_COUNT_MAX);
+crate::const_assert!(ACTIONS_COUNT_MAX.div_ceil(ROWS_PER_PAGE_MAX) <= TABLE_PAGES_COUNT_MAX);
+// `action add ` is the longest command that adds a row, and `peer source NAME add ` the longest that adds sources.
+crate::const_assert!(11 + TABLE_TEXT_BYTES_MAX <= crate::console::LINE_CHARS_MAX);
+// One block of the settings store holds everything that is live, beside one record that is being written. Each page
+// takes a slot and up to a unit of padding.
+crate::const_assert!(
+    ROUTES_BYTES_MAX
+        + PEERS_BYTES_MAX
+        + DOMAINS_BYTES_MAX
+        + ACTIONS_BYTES_MAX
+        + 4 * TABLE_PAGES_COUNT_MAX * 96
+        + ENCODED_BYTES_MAX
+        + 2 * crate::flash::KV_VALUE_BYTES_MAX
         <= crate::flash::BLOCK_BYTES
 );
 crate::const_assert!(crate::smtp::MESSAGE_BYTES_MAX_DEFAULT <= MESSAGE_BYTES_MAX_MAX);

@@ -10,6 +10,7 @@ use crate::time::OperatingTime;
 use crate::{Machine, attend};
 use core::cell::{Cell, Ref, RefCell};
 use core::fmt;
+use core::net::{IpAddr, SocketAddr};
 use envelope::QueueId;
 use events::{Event, Log, Stamp, Store, Text, TpmState};
 use flash_log::Partition;
@@ -17,12 +18,14 @@ pub use flash_log::SharedFlash;
 use keystore::Keystore;
 use limits::flash::{KEYSTORE_BLOCKS, SETTINGS_BLOCKS, SPOOL_BLOCKS};
 use limits::relay::CLOCK_EARLIEST_S;
+use limits::settings::SECRET_BYTES;
 use limits::spool::{MESSAGES_COUNT_MAX, REPORTS_COUNT_RESERVED};
 use platform::Mutex;
 use platform::nor_flash::NorFlash;
 use platform::{Entropy, Instant, Power, Resolver, Timer, TpmTransport, WallClock};
-use settings::{Clock, Loaded, Routes, Settings};
+use settings::{Actions, Clock, Domains, Judged, Loaded, Peers, Routes, Secret, Settings, TableKind};
 use spool::{MessageState, Spool, SpoolError};
+use zeroize::Zeroize;
 
 /// The machine that an appliance runs on, as a bundle of types.
 pub trait Platform {
@@ -86,6 +89,34 @@ pub(crate) type KeystoreOf<'f, P> = Keystore<
     <P as Platform>::Timer,
 >;
 
+/// The tables of the configuration, as they were stored.
+#[derive(Default)]
+struct Tables {
+    routes: Routes,
+    peers: Peers,
+    domains: Domains,
+    actions: Actions,
+    /// Those of which something could not be read.
+    damaged: [Option<TableKind>; 4],
+}
+
+impl Tables {
+    async fn read<F: NorFlash>(store: &mut settings::Store<F>) -> Self {
+        let (routes, routes_lost) = store.table().await;
+        let (peers, peers_lost) = store.table().await;
+        let (domains, domains_lost) = store.table().await;
+        let (actions, actions_lost) = store.table().await;
+        let damaged = [
+            (routes_lost, TableKind::Routes),
+            (peers_lost, TableKind::Peers),
+            (domains_lost, TableKind::Domains),
+            (actions_lost, TableKind::Actions),
+        ];
+        let damaged = damaged.map(|(pages, kind)| (pages > 0).then_some(kind));
+        Self { routes, peers, domains, actions, damaged }
+    }
+}
+
 /// The appliance: queue, settings, keys, events. Tasks share it by reference; make it a static or leak it.
 pub struct Appliance<'f, P: Platform> {
     pub(crate) timer: P::Timer,
@@ -102,6 +133,14 @@ pub struct Appliance<'f, P: Platform> {
     pub(crate) settings: RefCell<Settings>,
     /// Which domains do not go to the default next hop. Changed row by row through the store.
     pub(crate) routes: RefCell<Routes>,
+    /// Who may do what. Changed as routes are.
+    pub(crate) peers: RefCell<Peers>,
+    /// The own domains. Changed as routes are.
+    pub(crate) domains: RefCell<Domains>,
+    /// What happens to mail for single own addresses. Changed as routes are.
+    pub(crate) actions: RefCell<Actions>,
+    /// What only this appliance knows.
+    pub(crate) secret: Secret,
     pub(crate) settings_store: Mutex<StoreOf<'f, P>>,
     /// Whether nobody has ever saved settings on this appliance.
     pub(crate) factory_fresh: Cell<bool>,
@@ -151,10 +190,18 @@ impl<'f, P: Platform> Appliance<'f, P> {
             log.record(stamp(), &Event::SettingsReset { reason: reason.as_str().into() });
         }
 
-        let (mut routes, unreadable) = store.routes().await;
-        if unreadable > 0 {
-            let what = "some routes cannot be read from flash; see `show routes`".into();
-            log.record(stamp(), &Event::Error { area: "settings".into(), what });
+        let mut tables = Tables::read(&mut store).await;
+        for kind in tables.damaged.iter().flatten() {
+            let consequence = match kind {
+                TableKind::Peers => "; nobody may relay until `peer confirm`",
+                _ => "",
+            };
+            let what = alloc::format!(
+                "some {}s cannot be read from flash{consequence}; see `{}`",
+                kind.row(),
+                kind.shown_by()
+            );
+            log.record(stamp(), &Event::Error { area: "settings".into(), what: what.as_str().into() });
         }
 
         let begun = timer.now();
@@ -174,7 +221,7 @@ impl<'f, P: Platform> Appliance<'f, P> {
         if store.is_being_reset() {
             // The power failed in the middle. Nothing of the old appliance may come back, whatever of it is left.
             (settings, loaded) = (Settings::default(), Loaded::Fresh);
-            routes = Routes::default();
+            tables = Tables::default();
             if !crate::reset::erase(flash, &mut store, &spool).await {
                 let what = "the factory reset could not be finished: the flash fails".into();
                 log.record(stamp(), &Event::Error { area: "flash".into(), what });
@@ -187,6 +234,30 @@ impl<'f, P: Platform> Appliance<'f, P> {
             let what = "messages with damaged records are in the queue".into();
             log.record(stamp(), &Event::Error { area: "spool".into(), what });
         }
+
+        let secret = match store.secret().await {
+            Ok(Some(secret)) => secret,
+            found => {
+                if found.is_err() {
+                    let what =
+                        "the appliance secret cannot be read from flash; a new one takes its place".into();
+                    log.record(stamp(), &Event::Error { area: "settings".into(), what });
+                }
+                let mut octets = [0; SECRET_BYTES];
+                entropy.fill(&mut octets);
+                let secret = Secret::new(octets);
+                octets.zeroize();
+                // Without it the next start makes another: what it was to recognise is then not recognised, no more.
+                if let Err(error) = store.set_secret(&secret).await {
+                    let what = alloc::format!("appliance secret: {error}");
+                    log.record(
+                        stamp(),
+                        &Event::Error { area: "settings".into(), what: what.as_str().into() },
+                    );
+                }
+                secret
+            }
+        };
 
         let stored_s = match store.operating_time().await {
             Ok(stored_s) => stored_s,
@@ -232,7 +303,11 @@ impl<'f, P: Platform> Appliance<'f, P> {
             keys: Mutex::new(keys),
             tpm_ready: Cell::new(report.tpm.is_none()),
             settings: RefCell::new(settings),
-            routes: RefCell::new(routes),
+            routes: RefCell::new(tables.routes),
+            peers: RefCell::new(tables.peers),
+            domains: RefCell::new(tables.domains),
+            actions: RefCell::new(tables.actions),
+            secret,
             settings_store: Mutex::new(store),
             factory_fresh: Cell::new(loaded == Loaded::Fresh),
             clock_set: Cell::new(false),
@@ -269,6 +344,28 @@ impl<'f, P: Platform> Appliance<'f, P> {
     /// The routes in force. Do not hold the borrow across an await.
     pub fn routes(&self) -> Ref<'_, Routes> {
         self.routes.borrow()
+    }
+
+    /// The rules about peers in force. Do not hold the borrow across an await.
+    pub fn peers(&self) -> Ref<'_, Peers> {
+        self.peers.borrow()
+    }
+
+    /// The own domains. Do not hold the borrow across an await.
+    pub fn domains(&self) -> Ref<'_, Domains> {
+        self.domains.borrow()
+    }
+
+    /// The actions for own addresses. Do not hold the borrow across an await.
+    pub fn actions(&self) -> Ref<'_, Actions> {
+        self.actions.borrow()
+    }
+
+    /// What the rules say about a connection from `client` to the own address `local` by `interface`, now: a rule that is
+    /// changed holds from the next question on.
+    pub fn judge(&self, client: IpAddr, local: SocketAddr, interface: u8) -> Judged {
+        let networks = &self.settings.borrow().relay_networks;
+        self.peers.borrow().judge(networks, client, local, interface)
     }
 
     /// Tells that the network is up with this address, and lets mail that waited for it go.

@@ -87,7 +87,7 @@ impl<P: Platform> Appliance<'_, P> {
             return see(&Way::setting(name, next_hop));
         }
         if let Some(route) = routes.route_for(domain_of(recipient)) {
-            let (name, inside) = (route.next_hop_text(), route.inside());
+            let (name, inside) = (route.name(), route.inside());
             return see(&Way { name, inside, target: Target::Route(route) });
         }
         match (&names.next_hop, &settings.next_hop) {

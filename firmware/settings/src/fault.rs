@@ -1,12 +1,14 @@
 //! What can be wrong with a value, said in one line together with what would be right.
 
+use crate::table::TableKind;
 use crate::types::{IpNetwork, Network};
 use core::fmt;
 use envelope::AddressError;
 use events::text::Escaped;
+use limits::net::INTERFACES_COUNT;
 use limits::settings::{
-    DNS_SERVERS_COUNT_MAX, LABEL_BYTES_MAX, OWN_PREFIX_V4_MAX, RELAY_NETWORKS_COUNT_MAX, RELAY_PREFIX_V4_MIN,
-    RELAY_PREFIX_V6_MIN,
+    DNS_SERVERS_COUNT_MAX, LABEL_BYTES_MAX, OWN_PREFIX_V4_MAX, PEER_NAME_BYTES_MAX, RELAY_NETWORKS_COUNT_MAX,
+    RELAY_PREFIX_V4_MIN, RELAY_PREFIX_V6_MIN, TABLE_TEXT_BYTES_MAX,
 };
 
 /// Characters of a wrong value that an error repeats.
@@ -114,6 +116,48 @@ pub enum Fault<'a> {
     TooManyNetworks,
     /// The list of name servers is full.
     TooManyServers,
+    /// A list is full.
+    TooMany {
+        /// What it holds.
+        what: &'static str,
+        /// How many it holds at most.
+        max: usize,
+    },
+    /// Not a listener.
+    Listener(&'a str),
+    /// Not an interface of this machine.
+    Interface(&'a str),
+    /// Not the name of a row.
+    RowName(&'a str),
+    /// A word that is no option of such a row.
+    Option {
+        /// As typed.
+        text: &'a str,
+        /// What kind of row it is.
+        row: TableKind,
+    },
+    /// An option is there twice.
+    Twice(&'a str),
+    /// The row is longer than a line.
+    RowTooLong,
+    /// A peer without a class.
+    NoClass,
+    /// A peer would have no source left.
+    NoSourceLeft,
+    /// Networks that nobody owns, in a class that may do more than the Internet.
+    WideSource,
+    /// The Internet would relay to anywhere.
+    InternetRelaysAny,
+    /// Internal header fields would be kept from somebody who is no Exchange server.
+    HeadersNotKept,
+    /// A route has hosts and goes by MX as well.
+    MxAndHosts,
+    /// A cost without a host before it.
+    CostOfNothing,
+    /// An address that would forward to itself.
+    ForwardsToItself(&'a str),
+    /// A text that cannot stand in a reply.
+    ReplyText(&'a str),
 }
 
 impl fmt::Display for Fault<'_> {
@@ -227,6 +271,66 @@ impl fmt::Display for Fault<'_> {
                 )
             }
             Self::TooManyServers => write!(f, "the list holds at most {DNS_SERVERS_COUNT_MAX} name servers"),
+            _ => self.fmt_of_row(f),
+        }
+    }
+}
+
+impl Fault<'_> {
+    /// What is wrong with the row of a table.
+    fn fmt_of_row(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::TooMany { what, max } => write!(f, "at most {max} {what}"),
+            Self::Listener(text) => write!(
+                f,
+                "{} is not a listener; as in `*:25`, `192.0.2.10:25`, `[2001:db8::1]:25` or `if1:587`",
+                Quoted(text)
+            ),
+            Self::Interface(text) => {
+                write!(f, "{} is not an interface; there are if1 to if{INTERFACES_COUNT}", Quoted(text))
+            }
+            Self::RowName(text) => write!(
+                f,
+                "{} is not a name; up to {PEER_NAME_BYTES_MAX} letters, digits and hyphens, as in `printers`",
+                Quoted(text)
+            ),
+            Self::Option { text, row } => {
+                let help = if row == TableKind::Domains { "domain add" } else { "peer add" };
+                write!(f, "{} is not an option here; see `help {help}`", Quoted(text))
+            }
+            Self::Twice(text) => write!(f, "{} is there twice", Quoted(text)),
+            Self::RowTooLong => {
+                write!(
+                    f,
+                    "that is too long; at most {TABLE_TEXT_BYTES_MAX} characters, so leave something out"
+                )
+            }
+            Self::NoClass => {
+                f.write_str("a class is missing: `class internet`, `application`, `exchange` or `trusted`")
+            }
+            Self::NoSourceLeft => f.write_str("no source would be left; `peer remove NAME` removes the peer"),
+            Self::WideSource => write!(
+                f,
+                "networks larger than /{RELAY_PREFIX_V4_MIN} (IPv4) or /{RELAY_PREFIX_V6_MIN} (IPv6) only go with \
+                 `class internet`"
+            ),
+            Self::InternetRelaysAny => f.write_str(
+                "`class internet` never relays to anywhere; `class application` is for own clients that may",
+            ),
+            Self::HeadersNotKept => {
+                f.write_str("`headers keep` only goes with `class exchange` or `class trusted`")
+            }
+            Self::MxAndHosts => f.write_str("a route goes by `mx` or to hosts; leave one of them out"),
+            Self::CostOfNothing => {
+                f.write_str("`cost N` follows the hosts that it is for, as in `mx1 cost 10`")
+            }
+            Self::ForwardsToItself(text) => write!(f, "{} would forward to itself", Quoted(text)),
+            Self::ReplyText(text) => write!(
+                f,
+                "{} cannot stand in a reply; a refusal is plain ASCII, and neither has control characters",
+                Quoted(text)
+            ),
+            _ => Ok(()),
         }
     }
 }

@@ -32,19 +32,32 @@
 
 extern crate alloc;
 
+mod actions;
 mod domain;
+mod domains;
 mod fault;
+mod listener;
 mod parse;
+mod peers;
 mod routes;
+mod secret;
 mod store;
 mod stored;
+mod table;
 mod text;
 mod types;
+mod words;
 
+pub use actions::{Action, Actions, What};
+pub use domains::{Domain, Domains};
 pub use fault::{Fault, Problem};
-pub use routes::{Route, RouteError, Routes};
+pub use listener::{Listener, Place};
+pub use peers::{Class, Judged, PEER_OPTIONS, Peer, Peers, RelayRight, Rewrite, Rights, Rule};
+pub use routes::{ROUTE_OPTIONS, Route, RouteHost, RouteSource, RouteTarget, Routes};
+pub use secret::Secret;
 pub use store::{Loaded, SaveError, Store};
 pub use stored::{Unusable, VERSION, decode, encode};
+pub use table::{Row, Table, TableError, TableKind};
 pub use text::{NAMES, SetLine, Value};
 pub use types::{
     Clock, HostName, IpNetwork, MailAddress, Network, NextHop, NextHopHost, Settings, WithoutIdentity,

@@ -1,10 +1,12 @@
 //! From text to values, each checked on its own.
 
+use crate::domain::canonical;
 use crate::fault::Fault;
 use crate::types::{HostName, IpNetwork, MailAddress, Network, NextHop, NextHopHost, masked_v4, masked_v6};
+use alloc::boxed::Box;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use envelope::{AddressError, MailboxRef};
-use heapless::String;
+use limits::net::INTERFACES_COUNT;
 use limits::net::SMTP_PORT;
 use limits::settings::{
     HOST_NAME_BYTES_MAX, LABEL_BYTES_MAX, OWN_PREFIX_V4_MAX, RELAY_PREFIX_V4_MIN, RELAY_PREFIX_V6_MIN,
@@ -20,7 +22,6 @@ pub fn one_word<'a>(value: &'a str, example: &'static str) -> Result<&'a str, Fa
 /// A host name in lower case (RFC 1123 §2.1); a final dot is dropped.
 pub fn host_name(text: &str) -> Result<HostName, Fault<'_>> {
     let name = text.strip_suffix('.').unwrap_or(text);
-    let mut lower = String::<HOST_NAME_BYTES_MAX>::new();
     for label in name.split('.') {
         let bytes = label.as_bytes();
         if bytes.len() > LABEL_BYTES_MAX || name.len() > HOST_NAME_BYTES_MAX {
@@ -38,11 +39,7 @@ pub fn host_name(text: &str) -> Result<HostName, Fault<'_>> {
     if name.rsplit('.').next().is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit())) {
         return Err(Fault::HostName(text));
     }
-    for c in name.chars() {
-        // Fits: the length was compared above.
-        let _ = lower.push(c.to_ascii_lowercase());
-    }
-    Ok(HostName(lower))
+    Ok(HostName(name.to_ascii_lowercase().into_boxed_str()))
 }
 
 /// A host name with at least two labels.
@@ -78,6 +75,10 @@ fn number(text: &str) -> Option<u64> {
 
 /// A network that may relay: `ADDRESS/BITS`, host bits zero, not larger than anyone's.
 pub fn network(text: &str) -> Result<IpNetwork, Fault<'_>> {
+    network_of(text, false)
+}
+
+fn network_of(text: &str, wide: bool) -> Result<IpNetwork, Fault<'_>> {
     let Some((before, digits)) = text.split_once('/') else {
         text.parse::<IpAddr>().map_err(|_| Fault::Address(text))?;
         return Err(Fault::NoPrefix(text));
@@ -99,11 +100,39 @@ pub fn network(text: &str) -> Result<IpNetwork, Fault<'_>> {
             (IpAddr::V6(Ipv6Addr::from_bits(masked_v6(v6.to_bits(), prefix))), RELAY_PREFIX_V6_MIN)
         }
     };
-    if prefix < prefix_min {
+    if prefix < prefix_min && !wide {
         return Err(Fault::OpenRelay(text));
     }
     let network = IpNetwork { address: masked, prefix };
     if masked == address { Ok(network) } else { Err(Fault::HostBits { text, network }) }
+}
+
+/// A source of a rule: a network of any size, or one address.
+pub fn source(text: &str) -> Result<IpNetwork, Fault<'_>> {
+    match text.parse::<IpAddr>() {
+        Ok(address) => {
+            let address = address.to_canonical();
+            Ok(IpNetwork { address, prefix: if address.is_ipv4() { 32 } else { 128 } })
+        }
+        Err(_) => network_of(text, true),
+    }
+}
+
+/// `ifN`, an interface; `None` if it does not look like one.
+pub fn interface(text: &str) -> Option<Result<u8, Fault<'_>>> {
+    let digits = text.strip_prefix("if")?;
+    let number = number(digits)?;
+    let found = u8::try_from(number).ok().filter(|n| (1..=INTERFACES_COUNT).contains(&usize::from(*n)));
+    Some(found.ok_or(Fault::Interface(text)))
+}
+
+/// A mail domain, canonical; a leading dot is dropped.
+pub fn domain(text: &str) -> Result<Box<str>, Fault<'_>> {
+    let name = text.strip_prefix('.').unwrap_or(text);
+    let name = canonical(name).ok_or(Fault::LabelTooLong(text))?;
+    // The fault shows what was typed, not what it became.
+    host_name(&name).map_err(|_| Fault::Domain(text))?;
+    Ok(name.as_str().into())
 }
 
 /// `dhcp`, or `[static] ADDRESS/BITS [[gateway] GATEWAY]`.
@@ -152,7 +181,7 @@ pub fn own_network(value: &str) -> Result<Network, Fault<'_>> {
         .map_or(Ok(Network::Static { address, prefix, gateway }), |more| Err(Fault::TooManyWords(more)))
 }
 
-fn port(text: &str) -> Result<u16, Fault<'_>> {
+pub fn port(text: &str) -> Result<u16, Fault<'_>> {
     number(text).and_then(|n| u16::try_from(n).ok()).filter(|n| *n != 0).ok_or(Fault::Port(text))
 }
 
@@ -203,9 +232,7 @@ pub fn mail_address(text: &str) -> Result<MailAddress, Fault<'_>> {
     if mailbox.domain().starts_with('[') {
         return Err(Fault::Mailbox { text, why: AddressError::Domain });
     }
-    String::try_from(text)
-        .map(MailAddress)
-        .map_err(|_| Fault::Mailbox { text, why: AddressError::DomainTooLong })
+    Ok(MailAddress(text.into()))
 }
 
 /// Octets; `K` and `M` are powers of 1,024, as in every mail server's settings.

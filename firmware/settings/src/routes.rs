@@ -1,281 +1,396 @@
-//! Which server takes the mail for which domain.
+//! Which servers take the mail for which domain.
 
 use crate::domain::canonical;
 use crate::fault::Fault;
 use crate::parse;
-use crate::types::NextHop;
+use crate::table::{Row, Table, TableKind, boxed};
+use crate::types::{HostName, NextHop};
+use crate::words::Words;
 use alloc::boxed::Box;
 use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
-use limits::settings::{ROUTE_PAGES_COUNT_MAX, ROUTES_BYTES_MAX, ROUTES_COUNT_MAX, ROUTES_PER_PAGE_MAX};
+use core::net::IpAddr;
+use limits::settings::{
+    DESTINATION_CONNECTIONS_MAX, DESTINATION_RATE_MAX, ROUTE_COST_MAX, ROUTE_HOSTS_COUNT_MAX,
+    TABLE_TEXT_BYTES_MAX,
+};
 
-/// First octet of a stored page.
-const PAGE_VERSION: u8 = 1;
-/// Flag of a route whose next hop is inside.
-const INSIDE: u8 = 1;
-/// Octets of a route beside its two texts: their lengths and the flags.
-const FRAME_BYTES: usize = 5;
+/// The cost of a host that names none.
+const COST_DEFAULT: u8 = 1;
 
-/// One row of the table: mail for a domain, and for every domain below it that has no route of its own, goes to a next
-/// hop. Takes about 100 octets of RAM.
-///
-/// One next hop for each domain, tried at all its addresses. Routes by MX, with costs, and of several hosts are not
-/// there yet; they would stand in the place of `next_hop`.
+/// One server of a route.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Route {
-    /// Canonical: A-labels, lower case.
-    domain: Box<str>,
-    /// As [`NextHop`] prints it, because that is a third of its size.
-    next_hop: Box<str>,
-    inside: bool,
-    /// The stored page that it is in.
-    page: u8,
+pub struct RouteHost {
+    /// Where it is.
+    pub next_hop: NextHop,
+    /// 1 to 100; the lowest is tried first, equals share the mail.
+    pub cost: u8,
 }
 
+/// Where the mail of a route goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RouteTarget {
+    /// To the mail exchangers of the recipient's domain.
+    Mx,
+    /// To these servers: 1 to 8, by cost, in the order in which they were named.
+    Hosts(Box<[RouteHost]>),
+}
+
+/// What connections of a route come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RouteSource {
+    /// Any address of this interface.
+    Interface(u8),
+    /// This own address.
+    Address(IpAddr),
+}
+
+/// One row of the table: where mail for a domain, and for every domain below it that has no route of its own, goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// Canonical: A-labels, lower case; or `*`.
+    domain: Box<str>,
+    target: RouteTarget,
+    /// The servers, and what connections to them are like; for a route by MX only the latter, after a space.
+    name: Box<str>,
+    inside: bool,
+    exchange: bool,
+    source: Option<RouteSource>,
+    helo: Option<HostName>,
+    connections: u8,
+    rate: u32,
+}
+
+/// Words that begin an option of a route, in the order in which they are printed.
+pub const ROUTE_OPTIONS: &[&str] =
+    &["cost", "inside", "exchange", "from", "helo", "connections", "rate", "mx"];
+
 impl Route {
-    /// A route from what an operator types: the domain (a final dot and a leading one are dropped, letters outside ASCII
-    /// are encoded), the next hop as in the setting `next-hop`, and whether it leads inside.
+    /// A route to one server.
     ///
     /// # Errors
     /// What is wrong with domain or next hop.
     pub fn new<'a>(domain: &'a str, next_hop: &'a str, inside: bool) -> Result<Self, Fault<'a>> {
-        let name = domain.strip_prefix('.').unwrap_or(domain);
-        let name = canonical(name).ok_or(Fault::LabelTooLong(domain))?;
-        // The fault shows what was typed, not what it became.
-        parse::host_name(&name).map_err(|_| Fault::Domain(domain))?;
-        let next_hop = format!("{}", parse::next_hop(next_hop)?).into_boxed_str();
-        Ok(Self { domain: Box::from(name.as_str()), next_hop, inside, page: 0 })
+        let domain = route_domain(domain)?;
+        let host = RouteHost { next_hop: parse::next_hop(next_hop)?, cost: COST_DEFAULT };
+        let target = RouteTarget::Hosts(Box::new([host]));
+        Ok(Self::with_name(Self { target, inside, ..Self::by_mx(domain) }))
     }
 
-    /// The domain, in A-labels and lower case.
+    fn by_mx(domain: Box<str>) -> Self {
+        Self {
+            domain,
+            target: RouteTarget::Mx,
+            name: Box::default(),
+            inside: false,
+            exchange: false,
+            source: None,
+            helo: None,
+            connections: 0,
+            rate: 0,
+        }
+    }
+
+    fn with_name(mut self) -> Self {
+        self.name = match &self.target {
+            RouteTarget::Mx => boxed(Identity(&self)),
+            hosts @ RouteTarget::Hosts(_) => boxed(format_args!("{hosts}{}", Identity(&self))),
+        };
+        self
+    }
+
+    /// The domain, in A-labels and lower case, or `*`.
     #[must_use]
     pub fn domain(&self) -> &str {
         &self.domain
     }
 
-    /// The server, `None` only if a stored route is nonsense, which is not let in.
+    /// Where the mail goes.
+    #[must_use]
+    pub const fn target(&self) -> &RouteTarget {
+        &self.target
+    }
+
+    /// What tells this destination from others: its servers with their costs, then ` from …` and ` helo …` where they
+    /// are set. Two routes with the same text share connections. For a route by MX, only the latter part, to be put
+    /// behind what stands for the recipient's domain.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The preferred server: the first of those with the lowest cost; none for a route by MX.
     #[must_use]
     pub fn next_hop(&self) -> Option<NextHop> {
-        parse::next_hop(&self.next_hop).ok()
+        self.hosts().first().map(|host| host.next_hop.clone())
     }
 
-    /// The server as it would be typed; two routes to the same server have the same text.
+    /// The servers, by cost; none for a route by MX.
     #[must_use]
-    pub fn next_hop_text(&self) -> &str {
-        &self.next_hop
+    pub fn hosts(&self) -> &[RouteHost] {
+        match &self.target {
+            RouteTarget::Mx => &[],
+            RouteTarget::Hosts(hosts) => hosts,
+        }
     }
 
-    /// Whether the server is one of the own mail servers: its mail goes before mail to the outside.
+    /// The servers as they would be typed, or `mx`.
+    #[must_use]
+    pub fn target_text(&self) -> String {
+        format!("{}", self.target)
+    }
+
+    /// Whether the servers are own ones: their mail goes before mail to the outside. So are Exchange servers.
     #[must_use]
     pub const fn inside(&self) -> bool {
-        self.inside
+        self.inside || self.exchange
     }
 
-    fn stored_bytes(&self) -> usize {
-        FRAME_BYTES + self.domain.len() + self.next_hop.len()
+    /// Whether the servers are Exchange servers of one's own: mail to them may keep the header fields that only these may
+    /// write, and gets the mark by which a loop is recognised.
+    #[must_use]
+    pub const fn exchange(&self) -> bool {
+        self.exchange
     }
 
-    fn write(&self, page: &mut Vec<u8>) {
-        page.push(if self.inside { INSIDE } else { 0 });
-        for text in [&self.domain, &self.next_hop] {
-            // A name of 253 octets and its port are 259.
-            let length = u16::try_from(text.len()).unwrap_or(u16::MAX);
-            page.extend_from_slice(&length.to_le_bytes());
-            page.extend_from_slice(text.as_bytes());
+    /// What its connections come from, if not from what fits.
+    #[must_use]
+    pub const fn source(&self) -> Option<RouteSource> {
+        self.source
+    }
+
+    /// The name in EHLO, if not the host name.
+    #[must_use]
+    pub const fn helo(&self) -> Option<&HostName> {
+        self.helo.as_ref()
+    }
+
+    /// Most connections at a time; 0: the setting `destination-connections`.
+    #[must_use]
+    pub const fn connections(&self) -> u8 {
+        self.connections
+    }
+
+    /// Most messages a minute; 0: the setting `destination-rate`.
+    #[must_use]
+    pub const fn rate(&self) -> u32 {
+        self.rate
+    }
+
+    /// This route with the hosts of an older one for the same domain that have other costs: how several rows for one
+    /// domain become one route. Unchanged if this one or the other goes by MX.
+    #[must_use]
+    pub fn joined(mut self, older: &Self) -> Self {
+        let (RouteTarget::Hosts(own), RouteTarget::Hosts(others)) = (&self.target, &older.target) else {
+            return self;
+        };
+        let kept = others
+            .iter()
+            .filter(|host| own.iter().all(|new| new.cost != host.cost && new.next_hop != host.next_hop));
+        let mut hosts: Vec<_> = own.iter().chain(kept).cloned().collect();
+        hosts.truncate(ROUTE_HOSTS_COUNT_MAX);
+        hosts.sort_by_key(|host| host.cost);
+        self.target = RouteTarget::Hosts(hosts.into_boxed_slice());
+        Self::with_name(self)
+    }
+}
+
+fn route_domain(text: &str) -> Result<Box<str>, Fault<'_>> {
+    if text == "*" { Ok("*".into()) } else { parse::domain(text) }
+}
+
+impl Row for Route {
+    const KIND: TableKind = TableKind::Routes;
+
+    /// Reads `DOMAIN|* mx|HOST[,HOST…] [cost N] [HOST… cost N]… [OPTION…]`.
+    fn parse(text: &str) -> Result<Self, Fault<'_>> {
+        const EXAMPLE: &str = "example.org mx1.example.org";
+        let mut words = Words::new(text);
+        let domain = route_domain(words.word(EXAMPLE)?)?;
+        let mut route = Self::by_mx(domain);
+        let mut hosts: Vec<RouteHost> = Vec::new();
+        let (mut by_mx, mut costed) = (false, 0);
+        while let Some(word) = words.peek() {
+            if !ROUTE_OPTIONS.contains(&word) {
+                words.list(EXAMPLE, |item| {
+                    let next_hop = parse::next_hop(item)?;
+                    if hosts.iter().any(|host| host.next_hop == next_hop) {
+                        return Err(Fault::AlreadyThere(item));
+                    }
+                    if hosts.len() >= ROUTE_HOSTS_COUNT_MAX {
+                        return Err(Fault::TooMany {
+                            what: "hosts in one route",
+                            max: ROUTE_HOSTS_COUNT_MAX,
+                        });
+                    }
+                    hosts.push(RouteHost { next_hop, cost: COST_DEFAULT });
+                    Ok(())
+                })?;
+                continue;
+            }
+            let _ = words.next();
+            let twice = match word {
+                "mx" => core::mem::replace(&mut by_mx, true),
+                "inside" => core::mem::replace(&mut route.inside, true),
+                "exchange" => core::mem::replace(&mut route.exchange, true),
+                "cost" => {
+                    let text = words.word("10")?;
+                    let range = 1..=u32::from(ROUTE_COST_MAX);
+                    let cost = crate::text::small(text, range, ["1", "100"])?;
+                    // It is the cost of the hosts before it that have none yet.
+                    let Some(fresh @ [_, ..]) = hosts.get_mut(costed..) else {
+                        return Err(Fault::CostOfNothing);
+                    };
+                    fresh.iter_mut().for_each(|host| host.cost = cost);
+                    costed = hosts.len();
+                    false
+                }
+                "from" => {
+                    let text = words.word("if1")?;
+                    let source = match parse::interface(text) {
+                        Some(number) => RouteSource::Interface(number?),
+                        None => RouteSource::Address(parse::address(text)?),
+                    };
+                    route.source.replace(source).is_some()
+                }
+                "helo" => {
+                    let name = parse::full_host_name(words.word("mail.example.org")?)?;
+                    route.helo.replace(name).is_some()
+                }
+                "connections" => {
+                    let text = words.word("4")?;
+                    let range = 1..=u32::from(DESTINATION_CONNECTIONS_MAX);
+                    let number = crate::text::small(text, range, ["1", "16"])?;
+                    core::mem::replace(&mut route.connections, number) != 0
+                }
+                _ => {
+                    let text = words.word("60")?;
+                    let range = 1..=DESTINATION_RATE_MAX;
+                    let rate = crate::text::in_range(text, parse::count(text)?, range, ["1", "60000"])?;
+                    core::mem::replace(&mut route.rate, rate) != 0
+                }
+            };
+            if twice {
+                return Err(Fault::Twice(word));
+            }
+        }
+        route.target = match (by_mx, hosts.is_empty()) {
+            (true, true) => RouteTarget::Mx,
+            (true, false) => return Err(Fault::MxAndHosts),
+            (false, true) => return Err(Fault::NoValue { example: EXAMPLE }),
+            (false, false) => {
+                hosts.sort_by_key(|host| host.cost);
+                RouteTarget::Hosts(hosts.into_boxed_slice())
+            }
+        };
+        let route = Self::with_name(route);
+        if format!("{route}").len() > TABLE_TEXT_BYTES_MAX {
+            return Err(Fault::RowTooLong);
+        }
+        Ok(route)
+    }
+
+    fn key(&self) -> &str {
+        &self.domain
+    }
+
+    fn key_of(typed: &str) -> Option<String> {
+        route_domain(typed).ok().map(String::from)
+    }
+}
+
+impl fmt::Display for RouteTarget {
+    /// As `route add` takes it; costs only where there are different ones, or one that is not the usual.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self::Hosts(hosts) = self else { return f.write_str("mx") };
+        let plain = hosts.iter().all(|host| host.cost == COST_DEFAULT);
+        for (at, group) in hosts.chunk_by(|a, b| a.cost == b.cost).enumerate() {
+            for (within, host) in group.iter().enumerate() {
+                let before = match (at, within) {
+                    (0, 0) => "",
+                    (_, 0) => " ",
+                    _ => ",",
+                };
+                write!(f, "{before}{}", host.next_hop)?;
+            }
+            if let (false, Some(host)) = (plain, group.first()) {
+                write!(f, " cost {}", host.cost)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for RouteSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Interface(number) => write!(f, "if{number}"),
+            Self::Address(address) => write!(f, "{address}"),
         }
     }
+}
 
-    /// Reads one route off the front of a page.
-    fn read(bytes: &[u8], page: u8) -> Option<(Self, &[u8])> {
-        fn text(bytes: &[u8]) -> Option<(&str, &[u8])> {
-            let (length, rest) = bytes.split_first_chunk()?;
-            let (text, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes(*length)))?;
-            Some((core::str::from_utf8(text).ok()?, rest))
+/// What connections of a route are like.
+struct Identity<'r>(&'r Route);
+
+impl fmt::Display for Identity<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(source) = self.0.source {
+            write!(f, " from {source}")?;
         }
-        let (flags, rest) = bytes.split_first()?;
-        let (domain, rest) = text(rest)?;
-        let (next_hop, rest) = text(rest)?;
-        let route = Self::new(domain, next_hop, flags & INSIDE != 0).ok()?;
-        // What is not in the form in which it is written was not written by `write`.
-        let same = &*route.domain == domain && &*route.next_hop == next_hop && flags & !INSIDE == 0;
-        same.then_some((Self { page, ..route }, rest))
+        if let Some(helo) = &self.0.helo {
+            write!(f, " helo {helo}")?;
+        }
+        Ok(())
     }
 }
 
 impl fmt::Display for Route {
     /// As `route add` takes it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}{}", self.domain, self.next_hop, if self.inside { " inside" } else { "" })
-    }
-}
-
-/// Why a route was not added or removed. The table is as it was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RouteError {
-    /// There are as many routes as the table holds.
-    Full,
-    /// No route is for exactly this domain.
-    NoSuchRoute,
-    /// The flash did not take the change.
-    Storage(flash_log::KvError),
-}
-
-impl fmt::Display for RouteError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Full => write!(f, "the table is full; it holds at most {ROUTES_COUNT_MAX} routes"),
-            Self::NoSuchRoute => f.write_str("there is no route for exactly this domain; see `show routes`"),
-            Self::Storage(error) => write!(f, "the route could not be stored: {error}; see `diag`"),
+        write!(f, "{} {}", self.domain, self.target)?;
+        f.write_str(if self.inside { " inside" } else { "" })?;
+        f.write_str(if self.exchange { " exchange" } else { "" })?;
+        Identity(self).fmt(f)?;
+        if self.connections != 0 {
+            write!(f, " connections {}", self.connections)?;
         }
+        if self.rate != 0 {
+            write!(f, " rate {}", self.rate)?;
+        }
+        Ok(())
     }
 }
 
-impl core::error::Error for RouteError {}
+/// The table of routes.
+pub type Routes = Table<Route>;
 
-/// A change that has been worked out and is not stored yet: one page.
-pub(crate) struct Change {
-    pub page: u8,
-    pub bytes: Vec<u8>,
-    routes: Vec<Route>,
-}
-
-/// The table of routes, sorted by domain; at most [`ROUTES_COUNT_MAX`].
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Routes {
-    list: Vec<Route>,
-}
-
-impl Routes {
+impl Table<Route> {
     /// The route for the mail to `domain` (any letter case, with or without final dot, A-labels or U-labels): that of the
-    /// domain itself or, if it has none, of the closest domain above it. `None`: no route, so the default next hop; for
-    /// address literals always.
+    /// domain itself or, if it has none, of the closest domain above it, or the one for `*`. `None`: no route, so the
+    /// default next hop.
     #[must_use]
     pub fn route_for(&self, domain: &str) -> Option<&Route> {
-        if self.list.is_empty() || domain.starts_with('[') {
+        if self.is_empty() {
+            return None;
+        }
+        self.closest(domain).or_else(|| self.get("*"))
+    }
+
+    /// As [`Self::route_for`], without the one for `*`. Address literals never have one.
+    fn closest(&self, domain: &str) -> Option<&Route> {
+        if domain.starts_with('[') {
             return None;
         }
         let name = canonical(domain)?;
         let mut rest = name.as_str();
         loop {
-            if let Some(route) = self.exact(rest) {
+            if let Some(route) = self.get(rest) {
                 return Some(route);
             }
             (_, rest) = rest.split_once('.')?;
         }
-    }
-
-    /// The route of exactly this domain, which is canonical.
-    fn exact(&self, domain: &str) -> Option<&Route> {
-        self.find(domain).ok().and_then(|at| self.list.get(at))
-    }
-
-    fn find(&self, domain: &str) -> Result<usize, usize> {
-        self.list.binary_search_by(|route| (*route.domain).cmp(domain))
-    }
-
-    /// Every route, by domain.
-    pub fn iter(&self) -> impl Iterator<Item = &Route> {
-        self.list.iter()
-    }
-
-    /// How many there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.list.len()
-    }
-
-    /// Whether there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.list.is_empty()
-    }
-
-    /// Works out the page that holds `route` afterwards, in place of one for the same domain.
-    pub(crate) fn adding(&self, mut route: Route) -> Result<Change, RouteError> {
-        let old = self.exact(&route.domain);
-        let bytes: usize = self.list.iter().map(Route::stored_bytes).sum();
-        let bytes = bytes - old.map_or(0, Route::stored_bytes) + route.stored_bytes();
-        if bytes > ROUTES_BYTES_MAX || (old.is_none() && self.list.len() >= ROUTES_COUNT_MAX) {
-            return Err(RouteError::Full);
-        }
-        route.page = match old {
-            Some(old) => old.page,
-            None => self.page_with_room().ok_or(RouteError::Full)?,
-        };
-        let mut routes: Vec<Route> =
-            self.on_page(route.page).filter(|other| other.domain != route.domain).cloned().collect();
-        let page = route.page;
-        routes.push(route);
-        Ok(Change::new(page, routes))
-    }
-
-    /// Works out the page that held the route of `domain`.
-    pub(crate) fn removing(&self, domain: &str) -> Result<Change, RouteError> {
-        let name = canonical(domain.strip_prefix('.').unwrap_or(domain)).ok_or(RouteError::NoSuchRoute)?;
-        let page = self.exact(&name).ok_or(RouteError::NoSuchRoute)?.page;
-        let routes = self.on_page(page).filter(|other| *other.domain != *name).cloned().collect();
-        Ok(Change::new(page, routes))
-    }
-
-    /// Takes over a change that is stored.
-    pub(crate) fn apply(&mut self, change: Change) {
-        self.list.retain(|route| route.page != change.page);
-        for route in change.routes {
-            self.insert(route);
-        }
-    }
-
-    /// Takes over a stored page; what cannot be read in it ends it. Returns whether all of it was read.
-    pub(crate) fn load(&mut self, page: u8, bytes: &[u8]) -> bool {
-        let Some((&PAGE_VERSION, mut rest)) = bytes.split_first() else { return false };
-        let mut room = ROUTES_PER_PAGE_MAX;
-        while !rest.is_empty() && room > 0 {
-            let Some((route, after)) = Route::read(rest, page) else { return false };
-            (rest, room) = (after, room - 1);
-            self.insert(route);
-        }
-        rest.is_empty()
-    }
-
-    fn insert(&mut self, route: Route) {
-        match self.find(&route.domain) {
-            // A domain stands in one page only; on foreign flash the last one wins.
-            Ok(at) => {
-                if let Some(there) = self.list.get_mut(at) {
-                    *there = route;
-                }
-            }
-            Err(at) => {
-                if self.list.len() < ROUTES_COUNT_MAX {
-                    self.list.insert(at, route);
-                }
-            }
-        }
-    }
-
-    fn on_page(&self, page: u8) -> impl Iterator<Item = &Route> {
-        self.list.iter().filter(move |route| route.page == page)
-    }
-
-    fn page_with_room(&self) -> Option<u8> {
-        let mut counts = [0usize; ROUTE_PAGES_COUNT_MAX];
-        for route in &self.list {
-            if let Some(count) = counts.get_mut(usize::from(route.page)) {
-                *count += 1;
-            }
-        }
-        counts.iter().position(|count| *count < ROUTES_PER_PAGE_MAX).and_then(|page| u8::try_from(page).ok())
-    }
-}
-
-impl Change {
-    fn new(page: u8, routes: Vec<Route>) -> Self {
-        let mut bytes = Vec::with_capacity(1 + routes.iter().map(Route::stored_bytes).sum::<usize>());
-        bytes.push(PAGE_VERSION);
-        for route in &routes {
-            route.write(&mut bytes);
-        }
-        Self { page, bytes, routes }
     }
 }

@@ -1,15 +1,17 @@
 //! Where the configuration is kept.
 
 use crate::fault::Problem;
-use crate::routes::{Change, Route, RouteError, Routes};
+use crate::routes::Routes;
+use crate::secret::Secret;
 use crate::stored::{Unusable, decode, encode};
+use crate::table::{Change, Row, Table, TableError};
 use crate::types::Settings;
 use core::cell::RefCell;
 use core::fmt;
 use flash_log::{KvError, KvStore};
-use limits::flash::KV_VALUE_BYTES_MAX;
-use limits::settings::{ENCODED_BYTES_MAX, ROUTE_PAGES_COUNT_MAX};
+use limits::settings::{ENCODED_BYTES_MAX, SECRET_BYTES, TABLE_PAGE_BYTES_MAX};
 use platform::nor_flash::NorFlash;
+use zeroize::Zeroize;
 
 /// The key of the configuration. Never used for anything else, whatever its format.
 const KEY: u32 = 1;
@@ -17,8 +19,8 @@ const KEY: u32 = 1;
 const OPERATING_TIME_KEY: u32 = 2;
 /// The key of the mark that a factory reset was begun.
 const RESET_KEY: u32 = 3;
-/// The key of the first page of routes; the others follow.
-const ROUTES_KEY: u32 = 0x100;
+/// The key of the appliance's secret. The pages of tables follow far behind; see `TableKind`.
+const SECRET_KEY: u32 = 4;
 
 /// What was found at start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +72,7 @@ impl<F: NorFlash> Store<F> {
     /// Only if the partition cannot be used at all; the caller goes on with the factory defaults.
     pub async fn open(flash: F) -> Result<(Self, Settings, Loaded), KvError> {
         let mut kv = KvStore::open(flash).await?;
-        let mut buffer = [0; ENCODED_BYTES_MAX];
+        let mut buffer = alloc::vec![0; ENCODED_BYTES_MAX];
         let (settings, loaded) = match kv.get(KEY, &mut buffer).await {
             Ok(None) => (Settings::default(), Loaded::Fresh),
             Ok(Some(length)) => match decode(buffer.get(..length).unwrap_or_default()) {
@@ -93,48 +95,96 @@ impl<F: NorFlash> Store<F> {
         self.kv.set(KEY, &encode(settings)).await.map_err(SaveError::Storage)
     }
 
-    /// Reads the table of routes: once, at the start. A page that cannot be read is skipped; the second value says how many
-    /// were.
-    pub async fn routes(&mut self) -> (Routes, u32) {
-        let mut routes = Routes::default();
+    /// Reads a table: once, at the start. What cannot be read of a page is skipped; the second value says how many pages
+    /// that concerned.
+    pub async fn table<R: Row>(&mut self) -> (Table<R>, u32) {
+        let mut table = Table::default();
         let mut unreadable = 0;
-        let mut buffer = alloc::vec![0; KV_VALUE_BYTES_MAX];
-        for page in 0..ROUTE_PAGES_COUNT_MAX as u8 {
-            let whole = match self.kv.get(ROUTES_KEY + u32::from(page), &mut buffer).await {
+        let mut buffer = alloc::vec![0; TABLE_PAGE_BYTES_MAX];
+        for page in 0..R::KIND.pages() {
+            let whole = match self.kv.get(R::KIND.key() + u32::from(page), &mut buffer).await {
                 Ok(None) => true,
-                Ok(Some(length)) => routes.load(page, buffer.get(..length).unwrap_or_default()),
-                Err(_) => false,
+                Ok(Some(length)) => table.load(page, buffer.get(..length)),
+                Err(_) => table.load(page, None),
             };
             unreadable += u32::from(!whole);
         }
-        (routes, unreadable)
+        (table, unreadable)
     }
 
-    /// Adds `route` to the table, in place of one for the same domain. Returns after it has been read back; if the
+    /// Reads the table of routes; see [`Store::table`].
+    pub async fn routes(&mut self) -> (Routes, u32) {
+        self.table().await
+    }
+
+    /// Adds `row` to the table, in place of one with the same key. Returns after it has been read back; if the
     /// future is dropped or the power fails half-way, the table is stored with it or without it, nothing between.
-    /// `routes` is the table that [`Store::routes`] gave; it is not borrowed while the flash is waited for.
+    /// `table` is the one that [`Store::table`] gave; it is not borrowed while the flash is waited for.
     ///
     /// # Errors
-    /// [`RouteError::Full`], [`RouteError::Storage`]; the table is as it was.
-    pub async fn add_route(&mut self, routes: &RefCell<Routes>, route: Route) -> Result<(), RouteError> {
-        let change = routes.borrow().adding(route)?;
-        self.change_routes(routes, change).await
+    /// [`TableError::Full`], [`TableError::Storage`]; the table is as it was.
+    pub async fn add<R: Row>(&mut self, table: &RefCell<Table<R>>, row: R) -> Result<(), TableError> {
+        let change = table.borrow().adding(row)?;
+        self.change(table, change).await
     }
 
-    /// Removes the route of exactly `domain`. As [`Store::add_route`].
+    /// Removes the row that an operator names by `typed`. As [`Store::add`].
     ///
     /// # Errors
-    /// [`RouteError::NoSuchRoute`], [`RouteError::Storage`]; the table is as it was.
-    pub async fn remove_route(&mut self, routes: &RefCell<Routes>, domain: &str) -> Result<(), RouteError> {
-        let change = routes.borrow().removing(domain)?;
-        self.change_routes(routes, change).await
+    /// [`TableError::NoSuchRow`], [`TableError::Storage`]; the table is as it was.
+    pub async fn remove<R: Row>(&mut self, table: &RefCell<Table<R>>, typed: &str) -> Result<(), TableError> {
+        let change = table.borrow().removing(typed)?;
+        self.change(table, change).await
     }
 
-    async fn change_routes(&mut self, routes: &RefCell<Routes>, change: Change) -> Result<(), RouteError> {
-        let key = ROUTES_KEY + u32::from(change.page);
-        self.kv.set(key, &change.bytes).await.map_err(RouteError::Storage)?;
-        routes.borrow_mut().apply(change);
+    /// Stores every damaged page anew, with what could be read of it: the operator has looked at the table and it is as
+    /// it should be. If the power fails half-way some pages are still damaged.
+    ///
+    /// # Errors
+    /// [`TableError::Storage`]; the page is damaged as before.
+    pub async fn confirm<R: Row>(&mut self, table: &RefCell<Table<R>>) -> Result<(), TableError> {
+        loop {
+            let Some(change) = table.borrow().mending() else { return Ok(()) };
+            let page = change.page;
+            self.change(table, change).await?;
+            table.borrow_mut().mended(page);
+        }
+    }
+
+    async fn change<R: Row>(
+        &mut self,
+        table: &RefCell<Table<R>>,
+        change: Change<R>,
+    ) -> Result<(), TableError> {
+        let key = R::KIND.key() + u32::from(change.page);
+        let stored = self.kv.set(key, &change.bytes).await;
+        stored.map_err(|error| TableError::Storage(R::KIND, error))?;
+        table.borrow_mut().apply(change);
         Ok(())
+    }
+
+    /// The secret of the appliance, if it has one that can be read.
+    ///
+    /// # Errors
+    /// [`KvError::Damaged`] and [`KvError::Flash`]: a new one must be made.
+    pub async fn secret(&mut self) -> Result<Option<Secret>, KvError> {
+        let mut octets = [0; SECRET_BYTES];
+        let found = self.kv.get(SECRET_KEY, &mut octets).await;
+        let secret = Secret::new(octets);
+        octets.zeroize();
+        match found? {
+            Some(SECRET_BYTES) => Ok(Some(secret)),
+            Some(_) => Err(KvError::Damaged),
+            None => Ok(None),
+        }
+    }
+
+    /// Stores the secret of the appliance.
+    ///
+    /// # Errors
+    /// [`KvError::Flash`]; the one that was stored before is still there.
+    pub async fn set_secret(&mut self, secret: &Secret) -> Result<(), KvError> {
+        self.kv.set(SECRET_KEY, secret.octets()).await
     }
 
     /// The operating time that was stored last, in seconds; 0 if none was.

@@ -1,6 +1,8 @@
 //! The configuration as one stored value: a version, then its fields.
 
 use crate::types::Settings;
+use alloc::format;
+use alloc::vec::Vec;
 use core::fmt;
 use limits::settings::{ENCODED_BYTES_MAX, VALUE_TEXT_BYTES_MAX};
 
@@ -8,7 +10,7 @@ use limits::settings::{ENCODED_BYTES_MAX, VALUE_TEXT_BYTES_MAX};
 ///
 /// A firmware that changes the fields counts this up, keeps the struct of each version that was ever released, and
 /// decodes an old value into its struct and then into [`Settings`]. A version from the future is not guessed at.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 
 /// Why a stored configuration could not be used. The factory defaults, which relay for nobody, take its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,13 +42,12 @@ impl core::error::Error for Unusable {}
 
 /// The configuration as it is stored, at most [`ENCODED_BYTES_MAX`] octets.
 #[must_use]
-pub fn encode(settings: &Settings) -> heapless::Vec<u8, ENCODED_BYTES_MAX> {
-    let mut buffer = [VERSION; ENCODED_BYTES_MAX];
-    let [_, fields @ ..] = &mut buffer;
+pub fn encode(settings: &Settings) -> Vec<u8> {
+    let mut encoded = alloc::vec![VERSION; ENCODED_BYTES_MAX];
     // The largest configuration fits: `limits` asserts it, and a test encodes it.
-    let length = 1 + postcard::to_slice(settings, fields).map_or(0, |written| written.len());
-    let mut encoded = heapless::Vec::new();
-    let _ = encoded.extend_from_slice(buffer.get(..length).unwrap_or_default());
+    let fields = encoded.get_mut(1..).and_then(|fields| postcard::to_slice(settings, fields).ok());
+    let length = fields.map_or(0, |written| written.len());
+    encoded.truncate(1 + length);
     encoded
 }
 
@@ -65,9 +66,8 @@ pub fn decode(stored: &[u8]) -> Result<Settings, Unusable> {
     }
     let mut again = Settings::default();
     for (name, value) in settings.values() {
-        let mut text = heapless::String::<VALUE_TEXT_BYTES_MAX>::new();
-        let set = fmt::write(&mut text, format_args!("{value}")).is_ok() && again.set(name, &text).is_ok();
-        if !set {
+        let text = format!("{value}");
+        if text.len() > VALUE_TEXT_BYTES_MAX || again.set(name, &text).is_err() {
             return Err(Unusable::Invalid(name));
         }
     }

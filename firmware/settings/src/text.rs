@@ -14,10 +14,13 @@ use limits::net::SMTP_PORT;
 pub const NAMES: &[(&str, &str)] = &[
     ("hostname", "own full host name, as in gw1.example.org"),
     ("banner-name", "name in greeting and replies, or none for hostname"),
+    ("own-names", "further names of this appliance, or none"),
+    ("own-addresses", "addresses that others see it at, or none"),
     ("network", "dhcp, or ADDRESS/BITS GATEWAY"),
     ("dns-servers", "with a static network: up to 3 addresses, or none"),
     ("relay-networks", "clients that may send, ADDRESS/BITS, or none"),
     ("next-hop", "server for all mail, HOST[:PORT], or none"),
+    ("next-hop-exchange", "on: next-hop is an own Exchange server; or off"),
     ("null-sender-next-hop", "server for reports and auto-replies, or none"),
     ("postmaster", "gets what can be returned to nobody, or none"),
     ("without-identity", "mail of senders without identity: hold or pass"),
@@ -76,7 +79,7 @@ impl fmt::Display for NextHop {
 }
 
 /// A size as it would be typed: with the largest unit that divides it.
-struct Size(u32);
+pub(crate) struct Size(pub u32);
 
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -142,10 +145,13 @@ impl fmt::Display for Value<'_> {
         match self.name {
             "hostname" => OrNone(&settings.hostname).fmt(f),
             "banner-name" => OrNone(&settings.banner_name).fmt(f),
+            "own-names" => List(&settings.own_names).fmt(f),
+            "own-addresses" => List(&settings.own_addresses).fmt(f),
             "network" => settings.network.fmt(f),
             "dns-servers" => List(&settings.dns_servers).fmt(f),
             "relay-networks" => List(&settings.relay_networks).fmt(f),
             "next-hop" => OrNone(&settings.next_hop).fmt(f),
+            "next-hop-exchange" => f.write_str(on_off(settings.next_hop_exchange)),
             "null-sender-next-hop" => OrNone(&settings.null_sender_next_hop).fmt(f),
             "postmaster" => OrNone(&settings.postmaster).fmt(f),
             "without-identity" => f.write_str(match settings.without_identity {
@@ -158,7 +164,7 @@ impl fmt::Display for Value<'_> {
             "message-lifetime" => Duration(settings.message_lifetime_s).fmt(f),
             "delay-warning" if settings.delay_warning_s == 0 => f.write_str("off"),
             "delay-warning" => Duration(settings.delay_warning_s).fmt(f),
-            "commissioning" => f.write_str(if settings.commissioning { "on" } else { "off" }),
+            "commissioning" => f.write_str(on_off(settings.commissioning)),
             "destination-connections" => settings.destination_connections.fmt(f),
             "destination-rate" if settings.destination_rate == 0 => f.write_str("unlimited"),
             "destination-rate" => settings.destination_rate.fmt(f),
@@ -170,6 +176,19 @@ impl fmt::Display for Value<'_> {
             }),
             _ => Ok(()),
         }
+    }
+}
+
+const fn on_off(value: bool) -> &'static str {
+    if value { "on" } else { "off" }
+}
+
+/// Reads `on` or `off`.
+fn switch(value: &str) -> Result<bool, Fault<'_>> {
+    match parse::one_word(value, "on")? {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        text => Err(Fault::Choice { text, choices: "on, off" }),
     }
 }
 
@@ -237,7 +256,7 @@ fn edit_list<'a, T: PartialEq + Clone, const N: usize>(
 }
 
 /// `number` if it lies in the range; the bounds are given twice, as numbers and as they would be typed.
-fn in_range<'a>(
+pub(crate) fn in_range<'a>(
     text: &'a str,
     number: u64,
     range: core::ops::RangeInclusive<u32>,
@@ -247,7 +266,7 @@ fn in_range<'a>(
 }
 
 /// A number of one octet that lies in the range.
-fn small<'a>(
+pub(crate) fn small<'a>(
     text: &'a str,
     range: core::ops::RangeInclusive<u32>,
     [min, max]: [&'static str; 2],
@@ -281,6 +300,21 @@ impl Settings {
                 let word = parse::one_word(value, "mail.example.org")?;
                 self.banner_name = if word == "none" { None } else { Some(parse::full_host_name(word)?) };
             }
+            "own-names" => {
+                let full = Fault::TooMany { what: "own names", max: bounds::OWN_NAMES_COUNT_MAX };
+                let names = Vec::<HostName, { bounds::OWN_NAMES_COUNT_MAX }>::from_slice(&self.own_names);
+                let names = names.map_err(|_| full)?;
+                let names = edit_list(&names, value, "mail.example.org", full, parse::full_host_name)?;
+                if names.iter().map(|name| name.as_str().len()).sum::<usize>() > bounds::OWN_NAMES_BYTES_MAX {
+                    return Err(full);
+                }
+                self.own_names = names.iter().cloned().collect();
+            }
+            "own-addresses" => {
+                let full = Fault::TooMany { what: "own addresses", max: bounds::OWN_ADDRESSES_COUNT_MAX };
+                self.own_addresses =
+                    edit_list(&self.own_addresses, value, "198.51.100.7", full, parse::address)?;
+            }
             "network" => self.network = parse::own_network(value)?,
             "dns-servers" => {
                 self.dns_servers =
@@ -299,6 +333,7 @@ impl Settings {
                 let word = parse::one_word(value, "mx.example.org:25")?;
                 self.next_hop = if word == "none" { None } else { Some(parse::next_hop(word)?) };
             }
+            "next-hop-exchange" => self.next_hop_exchange = switch(value)?,
             "null-sender-next-hop" => {
                 let word = parse::one_word(value, "mx.example.org:25")?;
                 self.null_sender_next_hop = if word == "none" { None } else { Some(parse::next_hop(word)?) };
@@ -343,13 +378,7 @@ impl Settings {
                     in_range(text, parse::duration(text)?, range, ["5m", "30d, or off"])?
                 };
             }
-            "commissioning" => {
-                self.commissioning = match parse::one_word(value, "off")? {
-                    "on" => true,
-                    "off" => false,
-                    text => return Err(Fault::Choice { text, choices: "on, off" }),
-                };
-            }
+            "commissioning" => self.commissioning = switch(value)?,
             "destination-connections" => {
                 let text = parse::one_word(value, "8")?;
                 let most = u32::from(bounds::DESTINATION_CONNECTIONS_MAX);

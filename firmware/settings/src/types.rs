@@ -1,18 +1,18 @@
 //! The values. Each is always valid: the only way from text into them is a checked parse.
 
-use core::net::{IpAddr, Ipv4Addr};
-use heapless::{String, Vec};
+use alloc::boxed::Box;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use heapless::Vec;
 use limits::settings::{
-    DELAY_WARNING_S_DEFAULT, DESTINATION_CONNECTIONS_DEFAULT, DNS_SERVERS_COUNT_MAX, HOST_NAME_BYTES_MAX,
-    MESSAGE_LIFETIME_S_DEFAULT, RELAY_NETWORKS_COUNT_MAX, RETRY_FIRST_S_DEFAULT, RETRY_MAX_S_DEFAULT,
-    SHARE_PERCENT_DEFAULT,
+    DELAY_WARNING_S_DEFAULT, DESTINATION_CONNECTIONS_DEFAULT, DNS_SERVERS_COUNT_MAX,
+    MESSAGE_LIFETIME_S_DEFAULT, OWN_ADDRESSES_COUNT_MAX, RELAY_NETWORKS_COUNT_MAX, RETRY_FIRST_S_DEFAULT,
+    RETRY_MAX_S_DEFAULT, SHARE_PERCENT_DEFAULT,
 };
-use limits::smtp::MAILBOX_BYTES_MAX;
 use serde::{Deserialize, Serialize};
 
 /// A host name: letters, digits, hyphens and dots, in lower case, without the final dot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HostName(pub(crate) String<HOST_NAME_BYTES_MAX>);
+pub struct HostName(pub(crate) Box<str>);
 
 impl HostName {
     /// The name.
@@ -24,7 +24,7 @@ impl HostName {
 
 /// A mailbox, `user@domain`, as it was typed: valid in RFC 5321's sense.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MailAddress(pub(crate) String<MAILBOX_BYTES_MAX>);
+pub struct MailAddress(pub(crate) Box<str>);
 
 impl MailAddress {
     /// The address.
@@ -34,7 +34,7 @@ impl MailAddress {
     }
 }
 
-/// A range of addresses: IPv4 or IPv6 address and prefix length, host bits zero, prefix never 0.
+/// A range of addresses: IPv4 or IPv6 address and prefix length, host bits zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct IpNetwork {
     pub(crate) address: IpAddr,
@@ -59,7 +59,6 @@ pub enum Network {
 
 /// Where the next hop is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(clippy::large_enum_variant, reason = "there are two in the settings, and they need no heap")]
 pub enum NextHopHost {
     /// To be resolved (A, AAAA; no MX).
     Name(HostName),
@@ -101,6 +100,10 @@ pub struct Settings {
     pub hostname: Option<HostName>,
     /// Name in the banner and in replies, where it must differ from `hostname`.
     pub banner_name: Option<HostName>,
+    /// Further names of this appliance, for loops to be recognised; at most 32.
+    pub own_names: alloc::vec::Vec<HostName>,
+    /// Addresses that others see this appliance at, where a device between them translates.
+    pub own_addresses: Vec<IpAddr, OWN_ADDRESSES_COUNT_MAX>,
     /// Own address.
     pub network: Network,
     /// Name servers of a static network; with DHCP there are those that it names.
@@ -109,6 +112,9 @@ pub struct Settings {
     pub relay_networks: Vec<IpNetwork, RELAY_NETWORKS_COUNT_MAX>,
     /// Where mail goes that no route sends elsewhere; without it such mail is accepted and waits.
     pub next_hop: Option<NextHop>,
+    /// Whether `next_hop` is an Exchange server of one's own: mail to it may keep the header fields that only these
+    /// write, and gets the mark by which a loop is recognised.
+    pub next_hop_exchange: bool,
     /// Where mail with the null sender goes, whatever the routes say: a connector of Exchange Online that knows its
     /// clients by their address refuses it. `None`: as other mail.
     pub null_sender_next_hop: Option<NextHop>,
@@ -146,10 +152,13 @@ impl Default for Settings {
         Self {
             hostname: None,
             banner_name: None,
+            own_names: alloc::vec::Vec::new(),
+            own_addresses: Vec::new(),
             network: Network::Dhcp,
             dns_servers: Vec::new(),
             relay_networks: Vec::new(),
             next_hop: None,
+            next_hop_exchange: false,
             null_sender_next_hop: None,
             postmaster: None,
             without_identity: WithoutIdentity::Hold,
@@ -190,6 +199,12 @@ impl Settings {
 }
 
 impl IpNetwork {
+    /// Every address, of IPv4 and of IPv6.
+    pub(crate) const EVERYWHERE: [Self; 2] = [
+        Self { address: IpAddr::V4(Ipv4Addr::UNSPECIFIED), prefix: 0 },
+        Self { address: IpAddr::V6(Ipv6Addr::UNSPECIFIED), prefix: 0 },
+    ];
+
     /// The network's first address.
     #[must_use]
     pub const fn address(&self) -> IpAddr {

