@@ -76,7 +76,7 @@ impl Route {
         let domain = route_domain(domain)?;
         let host = RouteHost { next_hop: parse::next_hop(next_hop)?, cost: COST_DEFAULT };
         let target = RouteTarget::Hosts(Box::new([host]));
-        Ok(Self::with_name(Self { target, inside, ..Self::by_mx(domain) }))
+        Self { target, inside, ..Self::by_mx(domain) }.finished()
     }
 
     fn by_mx(domain: Box<str>) -> Self {
@@ -93,12 +93,13 @@ impl Route {
         }
     }
 
-    fn with_name(mut self) -> Self {
+    /// The route with its name, if it is short enough to be stored.
+    fn finished<'a>(mut self) -> Result<Self, Fault<'a>> {
         self.name = match &self.target {
             RouteTarget::Mx => boxed(Identity(&self)),
             hosts @ RouteTarget::Hosts(_) => boxed(format_args!("{hosts}{}", Identity(&self))),
         };
-        self
+        if format!("{self}").len() > TABLE_TEXT_BYTES_MAX { Err(Fault::RowTooLong) } else { Ok(self) }
     }
 
     /// The domain, in A-labels and lower case, or `*`.
@@ -181,19 +182,22 @@ impl Route {
 
     /// This route with the hosts of an older one for the same domain that have other costs: how several rows for one
     /// domain become one route. Unchanged if this one or the other goes by MX.
-    #[must_use]
-    pub fn joined(mut self, older: &Self) -> Self {
+    ///
+    /// # Errors
+    /// It would have too many hosts, or be too long.
+    pub fn joined<'a>(mut self, older: &Self) -> Result<Self, Fault<'a>> {
         let (RouteTarget::Hosts(own), RouteTarget::Hosts(others)) = (&self.target, &older.target) else {
-            return self;
+            return Ok(self);
         };
-        let kept = others
-            .iter()
-            .filter(|host| own.iter().all(|new| new.cost != host.cost && new.next_hop != host.next_hop));
-        let mut hosts: Vec<_> = own.iter().chain(kept).cloned().collect();
-        hosts.truncate(ROUTE_HOSTS_COUNT_MAX);
+        let is_other =
+            |host: &&RouteHost| own.iter().all(|new| new.cost != host.cost && new.next_hop != host.next_hop);
+        let mut hosts: Vec<_> = own.iter().chain(others.iter().filter(is_other)).cloned().collect();
+        if hosts.len() > ROUTE_HOSTS_COUNT_MAX {
+            return Err(Fault::TooMany { what: "hosts in one route", max: ROUTE_HOSTS_COUNT_MAX });
+        }
         hosts.sort_by_key(|host| host.cost);
         self.target = RouteTarget::Hosts(hosts.into_boxed_slice());
-        Self::with_name(self)
+        self.finished()
     }
 }
 
@@ -285,11 +289,7 @@ impl Row for Route {
                 RouteTarget::Hosts(hosts.into_boxed_slice())
             }
         };
-        let route = Self::with_name(route);
-        if format!("{route}").len() > TABLE_TEXT_BYTES_MAX {
-            return Err(Fault::RowTooLong);
-        }
-        Ok(route)
+        route.finished()
     }
 
     fn key(&self) -> &str {

@@ -102,7 +102,7 @@ fn a_full_table_refuses_and_keeps_what_it_has() {
 fn the_longest_routes_leave_room_for_the_settings() {
     let flash = Flash::new(2).program_once();
     let (mut store, routes) = start(&flash);
-    let label = "a".repeat(61);
+    let label = "a".repeat(60);
     let mut added = 0;
     let refused = (0..ROUTES_COUNT_MAX).find_map(|at| {
         let domain = format!("{at:04}{}.{label}.{label}.{label}", &label[4..]);
