@@ -171,7 +171,7 @@ impl Exchange {
         self.inner.reports.borrow().clone()
     }
 
-    /// When which recipient was asked for.
+    /// When which recipient was asked for; a transaction's beginning counts as `MAIL`.
     #[must_use]
     pub fn asked(&self) -> Vec<(Instant, String)> {
         self.inner.asked.borrow().clone()
@@ -326,7 +326,8 @@ impl Character for Exchange {
         Some(self.inner.version.keywords().into_iter().map(String::from).collect())
     }
 
-    fn mail(&self, _session: &Session) -> String {
+    fn mail(&self, session: &Session) -> String {
+        self.inner.asked.borrow_mut().push((session.now, "MAIL".into()));
         self.inner.config.borrow().mail.clone().unwrap_or_else(|| "250 2.1.0 Sender OK".into())
     }
 
