@@ -21,6 +21,8 @@ pub const RECIPE_BYTES_RESERVED: usize = 6 * 1_024;
 pub const FACTS_BYTES_MAX: usize = 2_048;
 /// Octets of the envelope parameters that belong to the sender (RFC 3461 RET and ENVID).
 pub const SENDER_EXTRA_BYTES_MAX: usize = 128;
+/// Octets about where a message came from that its owner wants to have again: flags and the name of a rule.
+pub const ORIGIN_BYTES_MAX: usize = 40;
 /// Octets of the envelope parameters of one recipient (RFC 3461 NOTIFY and ORCPT; ORCPT alone may take 500).
 pub const RECIPIENT_EXTRA_BYTES_MAX: usize = 512;
 /// Octets of the last answer that is kept for a recipient.
@@ -61,6 +63,7 @@ crate::const_assert!(
     128 + MAILBOX_BYTES_MAX
         + DOMAIN_BYTES_MAX
         + SENDER_EXTRA_BYTES_MAX
+        + ORIGIN_BYTES_MAX
         + FACTS_BYTES_MAX
         + PAGE_RECIPIENTS_COUNT * (4 + MAILBOX_BYTES_MAX + RECIPIENT_EXTRA_BYTES_MAX)
         <= CHUNK_BYTES

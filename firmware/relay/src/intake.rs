@@ -394,6 +394,7 @@ impl<'a, 'f, P: Platform> Session<'a, 'f, P> {
         let arrival = Arrival {
             sender: self.sender.as_str(),
             sender_extra: &sender_extra,
+            origin: &[],
             peer: Some(self.peer),
             helo: self.server.helo(),
             protocol: match protocol {

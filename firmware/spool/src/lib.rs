@@ -78,7 +78,7 @@
 //!
 //! | commit | |
 //! |---|---|
-//! | 0 | version, 2 |
+//! | 0 | version, 3 |
 //! | 1 | 0 mail of others, 1 report of our own |
 //! | 2 | protocol: 0 SMTP, 1 ESMTP, 2 ESMTPS, 3 local |
 //! | 3 | address family of the peer: 0 none, 4, 6 |
@@ -87,20 +87,20 @@
 //! | 16-31 | address of the peer |
 //! | 32-35 | octets of a chunk in this message |
 //! | 36-37 | recipients |
-//! | 38-45 | octets of sender, HELO name, sender extra, facts: two each |
+//! | 38-47 | octets of sender, HELO name, sender extra, facts, origin: two each |
 //! | 48-51 | octets of the first page |
 //! | 52-55 | where the tail begins in this payload; 0 if it is a content record, or empty |
 //! | 56-63 | moment of arrival |
 //! | 64-67 | CRC-32C of the envelope: octets 72 to the end of the first page |
 //! | 68-71 | CRC-32C of octets 0-67 |
-//! | 72 … | sender, HELO name, sender extra, facts, first page |
+//! | 72 … | sender, HELO name, sender extra, origin, facts, first page |
 //! | next multiple of 32 | tail |
 //!
 //! A recipient is two octets of address length, two of extra length, address, extra.
 //!
 //! | states | |
 //! |---|---|
-//! | 0 | version, 2 |
+//! | 0 | version, 3 |
 //! | 1 | page 0: bit 0 held, bit 1 sender warned of the delay, bit 2 states were lost |
 //! | 2-3 | page 0: attempts |
 //! | 4-5 | page 0: reports made |
@@ -184,7 +184,7 @@
 //! | | octets |
 //! |---|---|
 //! | content | `u(16,320)` for each full chunk, `u(rest)` |
-//! | envelope and addresses | `64 + u(72 + 4 strings at their longest)` while it arrives, then what they take; `u(a + 4 r) + 64 p` |
+//! | envelope and addresses | `64 + u(72 + 5 strings at their longest)` while it arrives, then what they take; `u(a + 4 r) + 64 p` |
 //! | states at their longest | page 0: `u(20 + 96 + 6 * 59 + 141 * n)` with `n` recipients on it; other pages `u(20 + 141 * n)` |
 //! | recipe | `u(6,144)`, or what it takes |
 //!

@@ -10,7 +10,9 @@ use heapless::String;
 use limits::spool::PAGE_RECIPIENTS_COUNT;
 
 use crate::index::{NONE, key};
-use crate::record::{PREFIX_BYTES, Prefix, RECIPE, RECIPIENTS, STATE, StatePage, page_recipients, strings};
+use crate::record::{
+    PREFIX_BYTES, Prefix, RECIPE, RECIPIENTS, STATE, StatePage, Strings, page_recipients, strings,
+};
 use crate::types::{ArrivalInfo, Brief, History, MessageState, Recipient, SpoolError, Summary, Usage};
 use crate::{Inner, Spool, flash_error};
 
@@ -117,12 +119,14 @@ impl<F: NorFlash> Spool<F> {
         let mut inner = self.lock().await;
         let mut bytes = Vec::new();
         let prefix = self.load_envelope(&mut inner, id, &mut bytes).await?;
-        let (sender, helo, sender_extra) = strings(&prefix, &bytes).ok_or(SpoolError::Damaged)?;
+        let Strings { sender, helo, sender_extra, origin } =
+            strings(&prefix, &bytes).ok_or(SpoolError::Damaged)?;
         Ok(ArrivalInfo {
             id,
             size: prefix.size,
             sender,
             sender_extra,
+            origin,
             peer: prefix.peer,
             helo,
             protocol: prefix.protocol,
@@ -335,7 +339,7 @@ impl<F: NorFlash> Spool<F> {
         let mut bytes = Vec::new();
         let (sender, recipient) = match self.load_envelope(&mut inner, id, &mut bytes).await {
             Ok(prefix) => {
-                let sender = strings(&prefix, &bytes).map(|(sender, ..)| sender);
+                let sender = strings(&prefix, &bytes).map(|strings| strings.sender);
                 let page = bytes.get(prefix.facts_at().1..).unwrap_or_default();
                 let first = page_recipients(page).next().flatten().map(|(address, _)| address);
                 (sender.unwrap_or_default(), first.unwrap_or_default())

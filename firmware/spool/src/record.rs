@@ -7,8 +7,8 @@ use flash_log::checksum;
 use heapless::String;
 use limits::smtp::{DOMAIN_BYTES_MAX, MAILBOX_BYTES_MAX};
 use limits::spool::{
-    ATTEMPT_TEXT_BYTES_MAX, ATTEMPTS_LOGGED_MAX, FACTS_BYTES_MAX, PAGE_RECIPIENTS_COUNT, REASON_BYTES_MAX,
-    RECIPIENT_EXTRA_BYTES_MAX, SENDER_EXTRA_BYTES_MAX, STATUS_TEXT_BYTES_MAX,
+    ATTEMPT_TEXT_BYTES_MAX, ATTEMPTS_LOGGED_MAX, FACTS_BYTES_MAX, ORIGIN_BYTES_MAX, PAGE_RECIPIENTS_COUNT,
+    REASON_BYTES_MAX, RECIPIENT_EXTRA_BYTES_MAX, SENDER_EXTRA_BYTES_MAX, STATUS_TEXT_BYTES_MAX,
 };
 
 use crate::types::{
@@ -27,12 +27,16 @@ pub(crate) const ENDED: u8 = 6;
 pub(crate) const PREFIX_BYTES: usize = 72;
 const PREFIX_SUMMED: usize = 68;
 /// Version of commit records and state pages.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 const TIME_UNKNOWN: u64 = u64::MAX;
 
 /// Octets of an envelope without recipients at most.
-pub(crate) const ENVELOPE_BYTES_MAX: usize =
-    PREFIX_BYTES + MAILBOX_BYTES_MAX + DOMAIN_BYTES_MAX + SENDER_EXTRA_BYTES_MAX + FACTS_BYTES_MAX;
+pub(crate) const ENVELOPE_BYTES_MAX: usize = PREFIX_BYTES
+    + MAILBOX_BYTES_MAX
+    + DOMAIN_BYTES_MAX
+    + SENDER_EXTRA_BYTES_MAX
+    + ORIGIN_BYTES_MAX
+    + FACTS_BYTES_MAX;
 
 /// Octets of the fixed part of a state page.
 const STATE_HEADER_BYTES: usize = 20;
@@ -96,6 +100,7 @@ pub(crate) struct Prefix {
     pub helo_len: u16,
     pub extra_len: u16,
     pub facts_len: u16,
+    pub origin_len: u16,
     pub page_len: u32,
     /// Offset of the last piece of content in the payload; 0 if it has a record of its own.
     pub tail_at: u32,
@@ -134,6 +139,7 @@ impl Prefix {
         out[40..42].copy_from_slice(&self.helo_len.to_le_bytes());
         out[42..44].copy_from_slice(&self.extra_len.to_le_bytes());
         out[44..46].copy_from_slice(&self.facts_len.to_le_bytes());
+        out[46..48].copy_from_slice(&self.origin_len.to_le_bytes());
         out[48..52].copy_from_slice(&self.page_len.to_le_bytes());
         out[52..56].copy_from_slice(&self.tail_at.to_le_bytes());
         out[56..64].copy_from_slice(&self.moment.to_le_bytes());
@@ -171,11 +177,8 @@ impl Prefix {
             sender_len: reader.u16()?,
             helo_len: reader.u16()?,
             extra_len: reader.u16()?,
-            facts_len: {
-                let len = reader.u16()?;
-                reader.u16()?;
-                len
-            },
+            facts_len: reader.u16()?,
+            origin_len: reader.u16()?,
             page_len: reader.u32()?,
             tail_at: reader.u32()?,
             moment: reader.u64()?,
@@ -186,13 +189,14 @@ impl Prefix {
 
     /// Octets of the envelope behind the prefix.
     pub(crate) fn envelope_len(&self) -> u32 {
-        let fixed = [self.sender_len, self.helo_len, self.extra_len, self.facts_len];
+        let fixed = [self.sender_len, self.helo_len, self.extra_len, self.origin_len, self.facts_len];
         fixed.into_iter().map(u32::from).sum::<u32>().saturating_add(self.page_len)
     }
 
     /// Offset of the facts behind the prefix, and of the first page of recipients.
     pub(crate) fn facts_at(&self) -> (usize, usize) {
-        let facts = usize::from(self.sender_len) + usize::from(self.helo_len) + usize::from(self.extra_len);
+        let before = [self.sender_len, self.helo_len, self.extra_len, self.origin_len];
+        let facts: usize = before.into_iter().map(usize::from).sum();
         (facts, facts + usize::from(self.facts_len))
     }
 }
@@ -225,6 +229,7 @@ pub(crate) fn envelope(
         helo_len: len16(arrival.helo.as_bytes(), DOMAIN_BYTES_MAX)?,
         extra_len: len16(arrival.sender_extra, SENDER_EXTRA_BYTES_MAX)?,
         facts_len: len16(arrival.facts, FACTS_BYTES_MAX)?,
+        origin_len: len16(arrival.origin, ORIGIN_BYTES_MAX)?,
         page_len: u32::try_from(page.len()).map_err(|_| SpoolError::TooLong)?,
         tail_at: 0,
         moment: arrival.moment,
@@ -235,24 +240,30 @@ pub(crate) fn envelope(
     out.extend_from_slice(arrival.sender.as_bytes());
     out.extend_from_slice(arrival.helo.as_bytes());
     out.extend_from_slice(arrival.sender_extra);
+    out.extend_from_slice(arrival.origin);
     out.extend_from_slice(arrival.facts);
     out.extend_from_slice(page);
     prefix.envelope_crc = checksum(&out[PREFIX_BYTES..]);
     Ok((prefix, out))
 }
 
-/// Strings of an envelope: sender, HELO, sender extra.
-pub(crate) type Strings =
-    (String<MAILBOX_BYTES_MAX>, String<DOMAIN_BYTES_MAX>, heapless::Vec<u8, SENDER_EXTRA_BYTES_MAX>);
+/// Strings of an envelope.
+pub(crate) struct Strings {
+    pub sender: String<MAILBOX_BYTES_MAX>,
+    pub helo: String<DOMAIN_BYTES_MAX>,
+    pub sender_extra: heapless::Vec<u8, SENDER_EXTRA_BYTES_MAX>,
+    pub origin: heapless::Vec<u8, ORIGIN_BYTES_MAX>,
+}
 
 /// Splits the envelope behind `prefix`.
 pub(crate) fn strings(prefix: &Prefix, envelope: &[u8]) -> Option<Strings> {
     let mut reader = Reader(envelope);
-    Some((
-        reader.text(prefix.sender_len.into())?,
-        reader.text(prefix.helo_len.into())?,
-        heapless::Vec::from_slice(reader.take(prefix.extra_len.into())?).ok()?,
-    ))
+    Some(Strings {
+        sender: reader.text(prefix.sender_len.into())?,
+        helo: reader.text(prefix.helo_len.into())?,
+        sender_extra: heapless::Vec::from_slice(reader.take(prefix.extra_len.into())?).ok()?,
+        origin: heapless::Vec::from_slice(reader.take(prefix.origin_len.into())?).ok()?,
+    })
 }
 
 /// Appends a recipient to a page.
@@ -525,6 +536,7 @@ mod tests {
             peer: Some("2001:db8::7".parse().unwrap()),
             helo: "mail.example.org",
             time: Some(5),
+            origin: &[4, 5],
             facts: &[1, 2, 3],
             moment: 99,
             ..Arrival::default()

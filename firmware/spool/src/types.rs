@@ -7,8 +7,8 @@ use envelope::QueueId;
 use heapless::String;
 use limits::smtp::{DOMAIN_BYTES_MAX, MAILBOX_BYTES_MAX};
 use limits::spool::{
-    ATTEMPT_TEXT_BYTES_MAX, ATTEMPTS_LOGGED_MAX, REASON_BYTES_MAX, RECIPIENT_EXTRA_BYTES_MAX,
-    SENDER_EXTRA_BYTES_MAX, STATUS_TEXT_BYTES_MAX,
+    ATTEMPT_TEXT_BYTES_MAX, ATTEMPTS_LOGGED_MAX, ORIGIN_BYTES_MAX, REASON_BYTES_MAX,
+    RECIPIENT_EXTRA_BYTES_MAX, SENDER_EXTRA_BYTES_MAX, STATUS_TEXT_BYTES_MAX,
 };
 
 /// Why a message is not let in. The peer hears `452` for `Now` and `552` for `Never`.
@@ -124,6 +124,8 @@ pub struct Arrival<'a> {
     pub protocol: Protocol,
     /// Seconds since 1970, if the time was known.
     pub time: Option<u64>,
+    /// Where it came from and with which rights, opaque to the spool; at most [`ORIGIN_BYTES_MAX`] octets.
+    pub origin: &'a [u8],
     /// What the scanner found, opaque to the spool; at most [`limits::spool::FACTS_BYTES_MAX`] octets.
     pub facts: &'a [u8],
     /// The moment of arrival, in the clock of the caller that all moments of the queue are in.
@@ -156,6 +158,8 @@ pub struct ArrivalInfo {
     pub sender: String<MAILBOX_BYTES_MAX>,
     /// Envelope parameters of the sender.
     pub sender_extra: heapless::Vec<u8, SENDER_EXTRA_BYTES_MAX>,
+    /// Where it came from and with which rights.
+    pub origin: heapless::Vec<u8, ORIGIN_BYTES_MAX>,
     /// Address of the peer.
     pub peer: Option<IpAddr>,
     /// What the peer called itself.

@@ -118,6 +118,7 @@ fn letter(put: &Put, id: QueueId) -> Letter {
         size: put.len as u32,
         sender: sender.as_str().try_into().expect("short"),
         sender_extra: extra(&mut random, 100).as_slice().try_into().expect("short"),
+        origin: extra(&mut random, 41).as_slice().try_into().expect("short"),
         peer,
         helo: "client.example.com".try_into().expect("short"),
         protocol: [Protocol::Smtp, Protocol::Esmtp, Protocol::Esmtps, Protocol::Local][random.below(4)],
@@ -173,6 +174,7 @@ async fn put<F: NorFlash>(spool: &Spool<F>, put: &Put, sheet: &Sheet) -> Result<
         helo: &told.helo,
         protocol: told.protocol,
         time: told.time,
+        origin: &told.origin,
         facts: &fixed.facts,
         moment: told.moment,
     };
