@@ -8,6 +8,7 @@
 use crate::Output;
 use alloc::vec::Vec;
 use limits::mime::{ENCODED_LINE_BYTES_MAX, SAFE_LINE_BYTES_MAX};
+use memchr::memchr3;
 
 /// Octets of a quoted-printable line before the `=` of a soft break.
 const QUOTED_LINE_BYTES_MAX: usize = ENCODED_LINE_BYTES_MAX - 1;
@@ -482,6 +483,68 @@ impl CleanGap {
 impl Default for CleanGap {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+/// Gives text the line ends of mail: a lone LF and a lone CR become CRLF, a NUL becomes a question mark. What is canonical
+/// already stays as it is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CanonicalLines {
+    /// A CR whose LF has not come yet.
+    cr: bool,
+    /// It is a header: a lone CR ends no line of it, so that nothing in a field becomes a field.
+    header: bool,
+}
+
+impl CanonicalLines {
+    /// At the start of a text.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { cr: false, header: false }
+    }
+
+    /// For a header: a lone CR becomes a space.
+    #[must_use]
+    pub const fn of_header() -> Self {
+        Self { cr: false, header: true }
+    }
+
+    const fn lone_cr(self) -> &'static [u8] {
+        if self.header { b" " } else { b"\r\n" }
+    }
+
+    /// Takes the next octets.
+    pub fn push<O: Output>(&mut self, octets: &[u8], out: &mut O) {
+        let mut rest = octets;
+        while let Some(&first) = rest.first() {
+            if core::mem::take(&mut self.cr) {
+                if first == b'\n' {
+                    out.put(b"\r\n");
+                    rest = rest.get(1..).unwrap_or_default();
+                    continue;
+                }
+                out.put(self.lone_cr());
+            }
+            let run = memchr3(b'\r', b'\n', 0, rest).unwrap_or(rest.len());
+            let (text, beyond) = rest.split_at(run);
+            if !text.is_empty() {
+                out.put(text);
+            }
+            match beyond.first() {
+                Some(b'\r') => self.cr = true,
+                Some(b'\n') => out.put(b"\r\n"),
+                Some(_) => out.put(b"?"),
+                None => {}
+            }
+            rest = beyond.get(1..).unwrap_or_default();
+        }
+    }
+
+    /// The text is complete; ready for another one.
+    pub fn finish<O: Output>(&mut self, out: &mut O) {
+        if core::mem::take(&mut self.cr) {
+            out.put(self.lone_cr());
+        }
     }
 }
 

@@ -24,8 +24,9 @@
 //!
 //! # What it expects
 //!
-//! Lines end in CRLF and neither CR nor LF stands alone; the SMTP server refuses anything else. A bare LF is still
-//! noticed ([`walk::Findings::bare_line_end`]), a bare CR is content.
+//! Lines end in CRLF and neither CR nor LF stands alone, as far as content comes by DATA: the SMTP server refuses anything
+//! else. Content that comes in chunks may hold anything. A lone LF ends a line everywhere and is noticed
+//! ([`walk::Findings::bare_line_end`]); a lone CR and a NUL are content, and noticed by [`walk::Walker::of_chunks`].
 //!
 //! # What it does not do
 //!

@@ -1,6 +1,8 @@
 //! Stored octets in, wire octets out.
 
+use crate::facts::{Facts, Protection};
 use crate::firewall::HeaderFilter;
+use crate::plan::Plan;
 use crate::recipe::{Form, Recipe, Signed, after_part, before_part};
 use crate::transform::{PartOutput, Transform};
 use alloc::boxed::Box;
@@ -37,12 +39,21 @@ pub struct Emitter<'r> {
     begun: bool,
     /// `None` where nothing is to be removed.
     filter: Option<HeaderFilter>,
-    transform: Option<Box<Transform>>,
+    edit: Option<Edit<'r>>,
+}
+
+/// How the stored octets change.
+#[derive(Debug)]
+struct Edit<'r> {
+    transform: Box<Transform>,
+    plan: &'r Plan,
+    /// Where it is signed, too.
+    signed: Option<&'r Signed>,
 }
 
 /// Writes both streams into one.
 struct Wire<'w> {
-    signed: &'w Signed,
+    signed: Option<&'w Signed>,
     out: &'w mut Vec<u8>,
 }
 
@@ -52,7 +63,9 @@ impl PartOutput for Wire<'_> {
     }
 
     fn begin_part(&mut self) {
-        before_part(&self.signed.boundary, self.out);
+        if let Some(signed) = self.signed {
+            before_part(&signed.boundary, self.out);
+        }
     }
 
     fn inside(&mut self, octets: &[u8]) {
@@ -64,37 +77,63 @@ impl<'r> Emitter<'r> {
     /// An emitter at the first octet of the stored message.
     #[must_use]
     pub fn new(recipe: &'r Recipe, audience: Audience<'r>) -> Self {
-        let filter =
-            (recipe.removed_octets(audience) > 0).then(|| HeaderFilter::new(recipe.keeps_internal(audience)));
-        let transform = match &recipe.form {
+        let in_place = |plan| Edit { transform: Box::new(Transform::in_place(plan)), plan, signed: None };
+        let edit = match &recipe.form {
             Form::Pass => None,
-            Form::Signed(signed) => Some(Box::new(Transform::new(&signed.plan))),
+            Form::Signed(signed) => {
+                let transform = Box::new(Transform::new(&signed.plan));
+                Some(Edit { transform, plan: &signed.plan, signed: Some(signed) })
+            }
+            Form::Canonical(canonical) => Some(in_place(&canonical.plan)),
         };
-        Self { recipe, marker: audience.marker(), begun: false, filter, transform }
+        Self::with(recipe, audience, edit)
     }
 
-    /// Takes the next stored octets and appends what they become to `out`: CRLF line ends, not dot-stuffed. `out` grows
+    /// An emitter for a next hop without 8BITMIME (RFC 6152 §3): a message that would leave as it is gets the plan of its
+    /// facts, by which all that may be touched becomes 7-bit; [`Facts::eight_bit_when_signed`] tells whether that is all.
+    /// Of a message with a protection, and of one that has another recipe, it is an ordinary emitter. What leaves is longer
+    /// than [`Recipe::emitted_size`] says.
+    #[must_use]
+    pub fn seven_bit(recipe: &'r Recipe, audience: Audience<'r>, facts: &'r Facts) -> Self {
+        if !recipe.is_pass() || facts.protection != Protection::None {
+            return Self::new(recipe, audience);
+        }
+        let plan = &facts.plan;
+        let edit = Edit { transform: Box::new(Transform::in_place(plan)), plan, signed: None };
+        Self::with(recipe, audience, Some(edit))
+    }
+
+    fn with(recipe: &'r Recipe, audience: Audience<'r>, edit: Option<Edit<'r>>) -> Self {
+        let filter =
+            (recipe.removed_octets(audience) > 0).then(|| HeaderFilter::new(recipe.keeps_internal(audience)));
+        Self { recipe, marker: audience.marker(), begun: false, filter, edit }
+    }
+
+    /// Takes the next stored octets and appends what they become to `out`, not dot-stuffed. Line ends are CRLF unless
+    /// [`Facts`] say that the message leaves odd; its last line may have none. `out` grows
     /// by at most [`EXPANSION_FACTOR_MAX`](limits::mime::EXPANSION_FACTOR_MAX) times the piece plus what was held back,
     /// at most [`RECIPE_BYTES_MAX`](limits::mime::RECIPE_BYTES_MAX) twice.
     pub fn push(&mut self, stored: &[u8], out: &mut Vec<u8>) {
         self.begin(out);
-        let Self { recipe, transform, filter, .. } = self;
+        let Self { edit, filter, .. } = self;
         match filter {
-            None => emit(recipe, transform, stored, out),
-            Some(filter) => filter.push(stored, |kept| emit(recipe, transform, kept, out)),
+            None => emit(edit, stored, out),
+            Some(filter) => filter.push(stored, |kept| emit(edit, kept, out)),
         }
     }
 
     /// The stored message is at its end: appends the rest.
     pub fn finish(mut self, out: &mut Vec<u8>) {
         self.begin(out);
-        let Self { recipe, transform, filter, .. } = &mut self;
+        let Self { edit, filter, .. } = &mut self;
         if let Some(filter) = filter {
-            filter.finish(|kept| emit(recipe, transform, kept, out));
+            filter.finish(|kept| emit(edit, kept, out));
         }
-        if let (Form::Signed(signed), Some(transform)) = (&self.recipe.form, &mut self.transform) {
-            transform.finish(&signed.plan, &mut Wire { signed, out });
-            after_part(&signed.boundary, &signed.cms, out);
+        if let Some(Edit { transform, plan, signed }) = edit {
+            transform.finish(plan, &mut Wire { signed: *signed, out });
+            if let Some(signed) = signed {
+                after_part(&signed.boundary, &signed.cms, out);
+            }
         }
     }
 
@@ -109,11 +148,11 @@ impl<'r> Emitter<'r> {
 }
 
 /// Writes what octets that passed the firewall become.
-fn emit(recipe: &Recipe, transform: &mut Option<Box<Transform>>, octets: &[u8], out: &mut Vec<u8>) {
-    match (&recipe.form, transform) {
-        (Form::Signed(signed), Some(transform)) => {
-            transform.push(&signed.plan, octets, &mut Wire { signed, out });
+fn emit(edit: &mut Option<Edit<'_>>, octets: &[u8], out: &mut Vec<u8>) {
+    match edit {
+        Some(Edit { transform, plan, signed }) => {
+            transform.push(plan, octets, &mut Wire { signed: *signed, out });
         }
-        _ => out.extend_from_slice(octets),
+        None => out.extend_from_slice(octets),
     }
 }

@@ -37,7 +37,7 @@ use mime::walk::{Entity, Field, Findings, Visitor, Walker};
 use serde::{Deserialize, Serialize};
 
 /// Version of the stored form of [`Facts`]; raised with every change to it.
-const FACTS_VERSION: u8 = 3;
+const FACTS_VERSION: u8 = 4;
 
 /// What the header block of the whole message says. Known as soon as the header has been read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,6 +90,8 @@ pub enum Obstacle {
     HeaderTooLong,
     /// A part that may not be re-encoded has lines over 998 octets.
     LineTooLong,
+    /// A part that may not be changed holds a CR or LF alone or a NUL, which no signature survives.
+    LoneLineEnds,
     /// There are more than [`ENTITIES_COUNT_MAX`](limits::mime::ENTITIES_COUNT_MAX) parts and one beyond would have to
     /// be re-encoded.
     TooManyParts,
@@ -102,6 +104,7 @@ impl core::fmt::Display for Obstacle {
             Self::HeaderAmbiguous => "header can be read in more than one way",
             Self::HeaderTooLong => "Content fields are too long",
             Self::LineTooLong => "a part that may not be changed has lines over 998 octets",
+            Self::LoneLineEnds => "a part that may not be changed holds a CR or LF alone or a NUL",
             Self::TooManyParts => "too many parts",
         })
     }
@@ -121,6 +124,13 @@ pub struct Facts {
     pub eight_bit: bool,
     /// The signed form would still have octets above 127 (parts that may not be touched, raw header octets).
     pub eight_bit_when_signed: bool,
+    /// The stored content cannot go by DATA as it is: it holds a CR or LF alone or a NUL, or a part that calls itself
+    /// binary, or a line over 998 octets that came in a chunk. Unless it is protected, it leaves in canonical form.
+    pub odd: bool,
+    /// The canonical form would still hold such octets, in parts that may not be touched: only BINARYMIME takes it on.
+    pub odd_when_canonical: bool,
+    /// A header holds a NUL or a CR alone, which nothing makes good: the message is refused.
+    pub odd_header: bool,
     pub(crate) plan: Plan,
 }
 
@@ -174,7 +184,14 @@ impl Scanner {
         Self::default()
     }
 
-    /// The next octets of the stored message: CRLF line ends, not dot-stuffed.
+    /// A scanner of a message that comes in chunks and may hold any octets. What comes by DATA it reads as
+    /// [`Self::new`] does, only slower.
+    #[must_use]
+    pub fn of_chunks() -> Self {
+        Self { walker: Walker::of_chunks(), survey: Survey { chunks: true, ..Survey::default() } }
+    }
+
+    /// The next octets of the stored message, not dot-stuffed.
     pub fn push(&mut self, octets: &[u8]) {
         self.walker.push(octets, &mut self.survey);
     }
@@ -195,8 +212,18 @@ impl Scanner {
     #[must_use]
     pub fn finish(mut self) -> Facts {
         self.walker.finish(&mut self.survey);
-        let survey = self.survey;
+        let mut survey = self.survey;
+        survey.odd |= survey.header_lines.lone_lf;
+        let odd_header = survey.header_lines.is_unfit();
+        let protected = survey.protection != Protection::None;
+        if survey.odd_stays && !protected {
+            survey.obstacle(Obstacle::LoneLineEnds);
+        }
+        survey.plan.canonical = survey.odd && !protected;
         Facts {
+            odd: survey.odd || odd_header,
+            odd_when_canonical: survey.odd_stays,
+            odd_header,
             eight_bit: survey.eight_bit || survey.header.eight_bit,
             eight_bit_when_signed: survey.eight_bit_stays || survey.header.eight_bit,
             header: survey.header,
@@ -204,6 +231,33 @@ impl Scanner {
             obstacle: survey.obstacle,
             plan: survey.plan,
         }
+    }
+}
+
+/// The octets of all headers, looked at for what no header may hold. Only where the message comes in chunks.
+#[derive(Debug, Default)]
+struct HeaderLines {
+    cr: bool,
+    lone_cr: bool,
+    lone_lf: bool,
+    nul: bool,
+}
+
+impl HeaderLines {
+    fn look(&mut self, octets: &[u8]) {
+        for octet in octets {
+            match (core::mem::replace(&mut self.cr, *octet == b'\r'), octet) {
+                (true, b'\n') => {}
+                (true, _) => self.lone_cr = true,
+                (false, b'\n') => self.lone_lf = true,
+                (false, _) => {}
+            }
+            self.nul |= *octet == 0;
+        }
+    }
+
+    const fn is_unfit(&self) -> bool {
+        self.lone_cr || self.cr || self.nul
     }
 }
 
@@ -245,6 +299,11 @@ struct Survey {
     open: Vec<Open>,
     without_body: bool,
     plan: Plan,
+    /// The message comes in chunks and may hold any octets.
+    chunks: bool,
+    header_lines: HeaderLines,
+    odd: bool,
+    odd_stays: bool,
 }
 
 impl Default for Survey {
@@ -274,6 +333,10 @@ impl Default for Survey {
             open: Vec::new(),
             without_body: false,
             plan: Plan::default(),
+            chunks: false,
+            header_lines: HeaderLines::default(),
+            odd: false,
+            odd_stays: false,
         }
     }
 }
@@ -282,6 +345,14 @@ impl Survey {
     /// The first obstacle is the one that is reported.
     fn obstacle(&mut self, obstacle: Obstacle) {
         self.obstacle.get_or_insert(obstacle);
+    }
+
+    /// A LF without CR, somewhere. By DATA it cannot come.
+    fn lone_line_end(&mut self) {
+        self.odd = true;
+        if !self.chunks {
+            self.obstacle(Obstacle::HeaderMalformed);
+        }
     }
 
     fn act(&mut self, index: u32, action: Action) {
@@ -349,8 +420,33 @@ fn says_bulk(line: &[u8]) -> bool {
         || (is(b"Auto-Submitted") && !word.is_empty() && !says(&[b"no"]))
 }
 
+/// Whether the line ends of a body are only a form, so that they may be made canonical: text, encoded text, and the text of
+/// which containers are made that are not walked. In everything else they are content.
+pub(crate) fn line_ends_are_form(entity: &Entity) -> bool {
+    let encoded = matches!(entity.encoding, Encoding::QuotedPrintable | Encoding::Base64);
+    let text = matches!(entity.kind, Kind::Text | Kind::OtherMessage | Kind::OpaqueMultipart)
+        && entity.encoding != Encoding::Unknown;
+    !entity.kind.is_protected() && !entity.ambiguous && (encoded || text)
+}
+
+/// What becomes of a leaf with lone CRs, lone LFs or NULs whose body may be re-encoded. Base64 keeps every octet; text gets
+/// its line ends first, unless a NUL says that it is no text.
+fn odd_leaf_action(entity: &Entity, findings: &Findings) -> Action {
+    match entity.encoding {
+        Encoding::QuotedPrintable => Action::QuotedPrintable,
+        Encoding::Base64 => Action::Base64,
+        _ if entity.kind != Kind::Text || findings.nul => Action::Base64,
+        _ if findings.is_unsafe() || findings.bare_cr => Action::QuotedPrintable,
+        Encoding::EightBit | Encoding::Binary => Action::Relabel,
+        _ => Action::Keep,
+    }
+}
+
 /// What becomes of a leaf whose body may be re-encoded.
 fn leaf_action(entity: &Entity, findings: &Findings) -> Action {
+    if findings.is_odd() {
+        return odd_leaf_action(entity, findings);
+    }
     let identity = entity.encoding.is_identity();
     if !findings.is_unsafe() {
         return match entity.encoding {
@@ -373,6 +469,9 @@ impl Visitor for Survey {
 
     fn header(&mut self, index: u32, field: Field, piece: &[u8]) {
         let eight_bit = !piece.is_ascii();
+        if self.chunks {
+            self.header_lines.look(piece);
+        }
         if index > 0 {
             // Raw octets in the header of a part are nothing that a transfer encoding could help.
             self.eight_bit |= eight_bit;
@@ -422,7 +521,13 @@ impl Visitor for Survey {
             self.message_header_end(entity);
         }
         if empty_line == b"\n" {
-            self.obstacle(Obstacle::HeaderMalformed);
+            self.lone_line_end();
+        }
+        if self.chunks {
+            // A header that ends in a CR alone: the next one begins anew.
+            let lines = &mut self.header_lines;
+            lines.lone_cr |= core::mem::take(&mut lines.cr);
+            self.odd |= entity.encoding == Encoding::Binary;
         }
         self.without_body = empty_line.is_empty() && entity.index > 0;
         if let Some(open) = self.open.last_mut() {
@@ -449,16 +554,20 @@ impl Visitor for Survey {
 
     fn leaf_end(&mut self, entity: &Entity, findings: &Findings) {
         self.eight_bit |= findings.eight_bit > 0;
+        self.odd |= findings.is_odd() || (self.chunks && findings.long_line);
         let pgp = findings.pgp_armor && entity.kind == Kind::Text && entity.encoding.is_identity();
         if pgp && entity.index == 0 && self.protection == Protection::None {
             self.protection = Protection::OpenPgpInline;
         }
         if entity.kind.is_protected() || pgp {
+            // The line ends of a text that is armoured inside a message are those of a text.
+            let form = pgp && entity.index > 0 && !findings.nul && line_ends_are_form(entity);
+            self.odd_stays |= findings.is_odd() && !form;
             self.keep(findings);
             return;
         }
         if findings.bare_line_end {
-            self.obstacle(Obstacle::HeaderMalformed);
+            self.lone_line_end();
         }
         let fixed = matches!(entity.kind, Kind::OtherMessage | Kind::OpaqueMultipart)
             || entity.encoding == Encoding::Unknown
@@ -471,6 +580,7 @@ impl Visitor for Survey {
             if findings.long_line {
                 self.obstacle(Obstacle::LineTooLong);
             }
+            self.odd_stays |= findings.is_odd() && (findings.nul || !line_ends_are_form(entity));
             self.keep(findings);
             return;
         }
@@ -482,8 +592,9 @@ impl Visitor for Survey {
 
     fn gap_end(&mut self, findings: &Findings) {
         self.eight_bit |= findings.eight_bit > 0;
+        self.odd |= findings.is_odd();
         if findings.bare_line_end {
-            self.obstacle(Obstacle::HeaderMalformed);
+            self.lone_line_end();
         }
         if let Some(open) = self.open.last_mut() {
             open.gaps_doubtful |= findings.near_delimiter;
@@ -520,6 +631,11 @@ impl Visitor for Survey {
     }
 
     fn delimiter(&mut self, octets: &[u8]) {
+        // A LF before it or at its end has no CR.
+        let lone = octets.starts_with(b"\n") || (octets.ends_with(b"\n") && !octets.ends_with(b"\r\n"));
+        if lone {
+            self.lone_line_end();
+        }
         let line = octets.strip_suffix(b"\r\n").unwrap_or(octets);
         if let Some(open) = self.open.last_mut() {
             open.gaps_unsafe |= line.last().is_some_and(|c| *c == b' ' || *c == b'\t');

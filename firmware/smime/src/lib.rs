@@ -12,7 +12,11 @@
 //!    of the stored octets, the recipe and the [`Audience`]: the same octets on every attempt, of a size that is known before
 //!    the first is sent ([`Recipe::emitted_size`]).
 //!
-//! A message that is not signed has a recipe too ([`Recipe::pass`]); it leaves octet for octet, after the trace fields and
+//! Octets that came in chunks (BDAT) need not be mail by its rules: lines may end in a lone LF, parts may be binary. They are
+//! stored as they came and made canonical on the way out, before anything is signed: text gets CRLF, what is no text becomes
+//! base64. What is protected is not touched; then only a next hop with BINARYMIME can take it ([`Facts::odd_when_canonical`]).
+//!
+//! A message that is not signed has a recipe too ([`Recipe::pass`], [`Canonicalising`] where it cannot leave as it is); it leaves octet for octet, after the trace fields and
 //! without the header fields that are not for its audience ([`firewall`]). These are never part of what is signed.
 //!
 //! All three machines take pieces of any size. The way a message is cut has no influence on any result.
@@ -61,6 +65,7 @@
 
 extern crate alloc;
 
+pub mod canonical;
 mod cms;
 pub mod emit;
 pub mod facts;
@@ -70,6 +75,7 @@ pub mod recipe;
 pub mod sign;
 mod transform;
 
+pub use canonical::Canonicalising;
 pub use emit::{Audience, Emitter};
 pub use facts::{Facts, FactsUnreadable, Header, Obstacle, Protection, Scanner};
 pub use firewall::Firewalled;

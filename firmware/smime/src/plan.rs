@@ -34,6 +34,8 @@ pub(crate) struct Plan {
     actions: Vec<u8>,
     /// The message has no Content-Type and is plain ASCII: the signed part says so.
     pub ascii_text: bool,
+    /// The stored octets are not all in lines that end in CRLF, or hold NULs: text gets its line ends.
+    pub canonical: bool,
 }
 
 impl Plan {
@@ -100,6 +102,9 @@ impl Plan {
 
     /// The body stays as it is, octet for octet.
     pub fn keeps_body(&self) -> bool {
+        if self.canonical {
+            return false;
+        }
         // The label of the message itself is in its header, not in its body.
         self.actions.iter().enumerate().all(|(i, four)| *four == 0 || (i == 0 && *four == 1))
     }

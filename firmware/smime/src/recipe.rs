@@ -10,9 +10,9 @@ use mime::encode::Base64;
 use serde::{Deserialize, Serialize};
 
 /// Version of the stored form; raised with every change to it.
-const RECIPE_VERSION: u8 = 2;
+const RECIPE_VERSION: u8 = 3;
 
-/// How a stored message leaves: with fields put before it, and as it is or signed. What leaves is a pure function of
+/// How a stored message leaves: with fields put before it, and as it is, in canonical form, or signed. What leaves is a pure function of
 /// the stored octets, the recipe and the audience. Encoded it takes at most [`RECIPE_BYTES_MAX`] octets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recipe {
@@ -27,6 +27,15 @@ pub struct Recipe {
 pub(crate) enum Form {
     Pass,
     Signed(Signed),
+    Canonical(Canonical),
+}
+
+/// Not signed, but with its line ends and encodings made those of mail.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Canonical {
+    pub plan: Plan,
+    /// Octets that leave.
+    pub emitted: u32,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -136,12 +145,19 @@ impl Recipe {
         matches!(self.form, Form::Signed(_))
     }
 
+    /// Whether the message leaves octet for octet as it is stored, but for its header.
+    #[must_use]
+    pub fn is_pass(&self) -> bool {
+        matches!(self.form, Form::Pass)
+    }
+
     /// Octets that leave to this audience (CRLF line ends, before dot-stuffing), for SIZE=.
     #[must_use]
     pub fn emitted_size(&self, stored_size: u32, audience: Audience<'_>) -> u32 {
         let whole = match &self.form {
             Form::Pass => stored_size.saturating_add(u32::try_from(self.prepend.len()).unwrap_or(u32::MAX)),
             Form::Signed(signed) => signed.emitted,
+            Form::Canonical(canonical) => canonical.emitted,
         };
         let marker = u32::try_from(audience.marker().len()).unwrap_or(u32::MAX);
         whole.saturating_sub(self.removed_octets(audience)).saturating_add(marker)

@@ -1,11 +1,12 @@
 //! The stored message, edited by its plan: fields that stay outside, and the part that is signed.
 
+use crate::facts::line_ends_are_form;
 use crate::plan::{Action, Container, Plan};
 use alloc::vec::Vec;
 use limits::mime::MOVED_FIELDS_BYTES_MAX;
 use mime::Output;
 use mime::content::Encoding;
-use mime::encode::{Base64, CleanGap, QuotedPrintable, Rewrap};
+use mime::encode::{Base64, CanonicalLines, CleanGap, QuotedPrintable, Rewrap};
 use mime::walk::{Entity, Field, Findings, Visitor, Walker};
 
 /// Where the two streams go.
@@ -26,12 +27,23 @@ pub(crate) struct Transform {
 }
 
 impl Transform {
+    /// Divides the message: fields that stay outside, and the part that is signed.
     pub fn new(plan: &Plan) -> Self {
+        Self::with(plan, false)
+    }
+
+    /// Leaves the message in one piece, its fields in their order. Both streams are one, and its part begins with the empty
+    /// line behind the header.
+    pub fn in_place(plan: &Plan) -> Self {
+        Self::with(plan, true)
+    }
+
+    fn with(plan: &Plan, in_place: bool) -> Self {
         let mut walker = Walker::new();
         if plan.keeps_body() {
             walker.take_body_raw();
         }
-        Self { walker, editor: Editor::new() }
+        Self { walker, editor: Editor::new(in_place) }
     }
 
     pub fn push<O: PartOutput>(&mut self, plan: &Plan, octets: &[u8], out: &mut O) {
@@ -61,11 +73,22 @@ struct Editor {
     gap: CleanGap,
     /// For every open container whether its gaps are cleaned.
     clean_gaps: Vec<bool>,
+    /// Content fields of the message are not moved.
+    in_place: bool,
+    /// Line ends of a message that is made canonical: of the present header, and of the present body or gap.
+    header_lines: CanonicalLines,
+    lines: CanonicalLines,
+    /// The present body gets its line ends.
+    canonical_body: bool,
 }
 
 impl Editor {
-    fn new() -> Self {
+    fn new(in_place: bool) -> Self {
         Self {
+            in_place,
+            header_lines: CanonicalLines::of_header(),
+            lines: CanonicalLines::new(),
+            canonical_body: false,
             moved: Vec::new(),
             has_mime_version: false,
             last_outside: b'\n',
@@ -88,6 +111,38 @@ struct Inside<'o, O>(&'o mut O);
 impl<O: PartOutput> Output for Inside<'_, O> {
     fn put(&mut self, octets: &[u8]) {
         self.0.inside(octets);
+    }
+}
+
+/// Lets the canonical line ends of a header go where its fields go.
+struct Outside<'o, O>(&'o mut O);
+
+impl<O: PartOutput> Output for Outside<'_, O> {
+    fn put(&mut self, octets: &[u8]) {
+        self.0.outside(octets);
+    }
+}
+
+/// Lets text with canonical line ends into its encoder.
+struct Through<'c, O> {
+    coder: &'c mut Coder,
+    out: &'c mut O,
+}
+
+impl<O: PartOutput> Output for Through<'_, O> {
+    fn put(&mut self, octets: &[u8]) {
+        self.coder.put(octets, &mut Inside(&mut *self.out));
+    }
+}
+
+impl Coder {
+    fn put<O: Output>(&mut self, octets: &[u8], out: &mut O) {
+        match self {
+            Self::Copy => out.put(octets),
+            Self::QuotedPrintable(coder) => coder.push(octets, out),
+            Self::Base64(coder) => coder.push(octets, out),
+            Self::Rewrap(coder) => coder.push(octets, out),
+        }
     }
 }
 
@@ -119,6 +174,15 @@ impl<O: PartOutput> Writing<'_, O> {
     fn begin_part(&mut self, entity: &Entity) {
         if self.editor.last_outside != b'\n' {
             self.out.outside(b"\r\n");
+        }
+        if self.editor.in_place {
+            if !self.plan.keeps(0) && !self.editor.has_mime_version {
+                self.out.outside(b"MIME-Version: 1.0\r\n");
+            }
+            self.out.begin_part();
+            self.label(entity);
+            self.out.inside(b"\r\n");
+            return;
         }
         if !self.editor.has_mime_version {
             self.out.outside(b"MIME-Version: 1.0\r\n");
@@ -154,32 +218,52 @@ impl<O: PartOutput> Visitor for Writing<'_, O> {
         if field == Field::ContentTransferEncoding && !self.plan.keeps(index) {
             return;
         }
+        let Editor { moved, header_lines, in_place, .. } = &mut *self.editor;
         if index > 0 {
-            self.out.inside(piece);
-        } else if field.is_content() {
+            if self.plan.canonical {
+                header_lines.push(piece, &mut Inside(&mut *self.out));
+            } else {
+                self.out.inside(piece);
+            }
+        } else if field.is_content() && !*in_place {
             // The scanner has seen to it that they fit.
-            if self.editor.moved.len() + piece.len() <= MOVED_FIELDS_BYTES_MAX {
-                self.editor.moved.extend_from_slice(piece);
+            if moved.len() + piece.len() <= MOVED_FIELDS_BYTES_MAX {
+                if self.plan.canonical {
+                    header_lines.push(piece, moved);
+                } else {
+                    moved.extend_from_slice(piece);
+                }
             }
         } else {
+            if self.plan.canonical {
+                header_lines.push(piece, &mut Outside(&mut *self.out));
+            } else {
+                self.out.outside(piece);
+            }
             self.editor.has_mime_version |= field == Field::MimeVersion;
             self.editor.last_outside = piece.last().copied().unwrap_or(self.editor.last_outside);
-            self.out.outside(piece);
         }
     }
 
     fn header_end(&mut self, entity: &Entity, empty_line: &[u8]) {
+        // A CR that nothing follows any more ends nothing.
+        self.editor.header_lines = CanonicalLines::of_header();
         if entity.index == 0 {
             self.begin_part(entity);
         } else {
             self.label(entity);
-            self.out.inside(empty_line);
+            let canonical = self.plan.canonical && !empty_line.is_empty();
+            self.out.inside(if canonical { b"\r\n" } else { empty_line });
         }
         if entity.kind.is_container() {
             self.editor.clean_gaps.push(self.plan.container(entity.index).clean_gaps);
             self.editor.coder = Coder::Copy;
+            self.editor.canonical_body = false;
             return;
         }
+        // Base64 keeps every octet: the scanner has chosen it for text only where that has its line ends or is none.
+        let exact = self.plan.action(entity.index) == Action::Base64 && entity.encoding != Encoding::Base64;
+        self.editor.canonical_body = self.plan.canonical && !exact && line_ends_are_form(entity);
         self.editor.coder = match self.plan.action(entity.index) {
             Action::Keep | Action::Relabel => Coder::Copy,
             Action::QuotedPrintable if entity.encoding == Encoding::QuotedPrintable => {
@@ -192,24 +276,29 @@ impl<O: PartOutput> Visitor for Writing<'_, O> {
     }
 
     fn body(&mut self, piece: &[u8]) {
-        let inside = &mut Inside(&mut *self.out);
-        match &mut self.editor.coder {
-            Coder::Copy => inside.put(piece),
-            Coder::QuotedPrintable(coder) => coder.push(piece, inside),
-            Coder::Base64(coder) => coder.push(piece, inside),
-            Coder::Rewrap(coder) => coder.push(piece, inside),
+        let Editor { coder, lines, canonical_body, .. } = &mut *self.editor;
+        if *canonical_body {
+            lines.push(piece, &mut Through { coder, out: &mut *self.out });
+        } else {
+            coder.put(piece, &mut Inside(&mut *self.out));
         }
     }
 
     fn gap(&mut self, piece: &[u8]) {
         if self.cleans_gaps() {
             self.editor.gap.push(piece, &mut Inside(&mut *self.out));
+        } else if self.plan.canonical {
+            self.editor.lines.push(piece, &mut Inside(&mut *self.out));
         } else {
             self.out.inside(piece);
         }
     }
 
     fn leaf_end(&mut self, _entity: &Entity, _findings: &Findings) {
+        let Editor { coder, lines, canonical_body, .. } = &mut *self.editor;
+        if core::mem::take(canonical_body) {
+            lines.finish(&mut Through { coder, out: &mut *self.out });
+        }
         let inside = &mut Inside(&mut *self.out);
         match &mut self.editor.coder {
             Coder::Copy | Coder::Rewrap(_) => {}
@@ -222,6 +311,8 @@ impl<O: PartOutput> Visitor for Writing<'_, O> {
     fn gap_end(&mut self, _findings: &Findings) {
         if self.cleans_gaps() {
             self.editor.gap.finish(&mut Inside(&mut *self.out));
+        } else if self.plan.canonical {
+            self.editor.lines.finish(&mut Inside(&mut *self.out));
         }
     }
 
@@ -230,6 +321,19 @@ impl<O: PartOutput> Visitor for Writing<'_, O> {
     }
 
     fn delimiter(&mut self, octets: &[u8]) {
+        if self.plan.canonical {
+            let (before, rest) =
+                octets.split_at(octets.iter().take_while(|c| matches!(c, b'\r' | b'\n')).count());
+            let text = rest.trim_ascii_end();
+            if !before.is_empty() {
+                self.out.inside(b"\r\n");
+            }
+            self.out.inside(text);
+            if rest.ends_with(b"\n") {
+                self.out.inside(b"\r\n");
+            }
+            return;
+        }
         match octets.strip_suffix(b"\r\n") {
             Some(line) if self.cleans_gaps() => {
                 let (before, text) = match line.strip_prefix(b"\r\n") {

@@ -1,6 +1,7 @@
 //! What lines of a body contain that does not survive every relay.
 
 use limits::mime::SAFE_LINE_BYTES_MAX;
+use memchr::memchr2;
 
 /// What was found in the body of a leaf or in a gap.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,6 +18,10 @@ pub struct Findings {
     pub from_line: bool,
     /// A LF stands without a CR.
     pub bare_line_end: bool,
+    /// A CR stands without a LF. Only looked for by a walker of chunks.
+    pub bare_cr: bool,
+    /// There is a NUL. Only looked for by a walker of chunks.
+    pub nul: bool,
     /// A line begins like a delimiter of an open multipart but goes on: RFC 2046 would let it pass as one.
     pub near_delimiter: bool,
     /// The first line that is not empty opens an OpenPGP message or signed message.
@@ -29,6 +34,12 @@ impl Findings {
     pub fn is_unsafe(&self) -> bool {
         self.eight_bit > 0 || self.long_line || self.trailing_space || self.from_line
     }
+
+    /// It holds octets that cannot go by DATA: a lone CR or LF, or a NUL (RFC 5321 §2.3.8).
+    #[must_use]
+    pub fn is_odd(&self) -> bool {
+        self.bare_line_end || self.bare_cr || self.nul
+    }
 }
 
 /// Measures lines, in pieces.
@@ -40,11 +51,19 @@ pub(super) struct LineMeter {
     /// The last two octets of the line so far.
     tail: [u8; 2],
     only_empty_lines: bool,
+    /// The last octet that was looked at for lone CRs was a CR.
+    cr: bool,
 }
 
 impl LineMeter {
     pub fn new() -> Self {
-        Self { findings: Findings::default(), line_octets: 0, tail: [0; 2], only_empty_lines: true }
+        Self {
+            findings: Findings::default(),
+            line_octets: 0,
+            tail: [0; 2],
+            only_empty_lines: true,
+            cr: false,
+        }
     }
 
     pub fn at_line_start(&self) -> bool {
@@ -71,10 +90,12 @@ impl LineMeter {
         };
         // A lone CR before the LF leaves the octet of an earlier line in no place: the tail is cleared below.
         let octets = self.line_octets.saturating_add(piece.len());
-        if last != b'\r' {
+        if last == b'\r' {
+            self.close_line(octets.saturating_sub(1), before);
+        } else {
             self.findings.bare_line_end = true;
+            self.close_line(octets, last);
         }
-        self.close_line(octets.saturating_sub(1), before);
     }
 
     #[inline]
@@ -100,6 +121,25 @@ impl LineMeter {
             let high = octets.iter().filter(|c| !c.is_ascii()).count();
             self.findings.eight_bit =
                 self.findings.eight_bit.saturating_add(u32::try_from(high).unwrap_or(u32::MAX));
+        }
+    }
+
+    /// Looks for lone CRs and NULs, wherever lines begin and end.
+    pub fn look_for_odd(&mut self, octets: &[u8]) {
+        let mut rest = octets;
+        loop {
+            if core::mem::take(&mut self.cr) && !rest.is_empty() && rest.first() != Some(&b'\n') {
+                self.findings.bare_cr = true;
+            }
+            let Some(at) = memchr2(b'\r', 0, rest) else { return };
+            match rest.get(at) {
+                Some(b'\r') => self.cr = true,
+                _ => self.findings.nul = true,
+            }
+            rest = rest.get(at + 1..).unwrap_or_default();
+            if rest.is_empty() {
+                return;
+            }
         }
     }
 
@@ -133,6 +173,7 @@ impl LineMeter {
                 self.close_line(self.line_octets, last);
             }
         }
+        self.findings.bare_cr |= core::mem::take(&mut self.cr);
         self.findings
     }
 }

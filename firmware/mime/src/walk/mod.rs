@@ -90,7 +90,7 @@ pub trait Visitor {
     fn gap_end(&mut self, findings: &Findings);
     /// The innermost open container is complete.
     fn container_end(&mut self);
-    /// A delimiter of the innermost open container: the CRLF before it, if there is one, the boundary line, its CRLF.
+    /// A delimiter of the innermost open container: the CRLF (or lone LF) before it, if there is one, the boundary line, its CRLF.
     fn delimiter(&mut self, octets: &[u8]);
 }
 
@@ -120,6 +120,8 @@ enum Place {
 enum Held {
     Nothing,
     Cr,
+    /// A LF without CR.
+    Lf,
     CrLf,
 }
 
@@ -132,6 +134,8 @@ pub struct Walker {
     entity: Entity,
     entities: u32,
     body_raw: bool,
+    /// Content may hold anything: lone CRs and NULs are looked for.
+    chunks: bool,
     meter: LineMeter,
     /// The start of a line that is not decided yet; only at a line start.
     start: Vec<u8>,
@@ -168,10 +172,18 @@ impl Walker {
             },
             entities: 1,
             body_raw: false,
+            chunks: false,
             meter: LineMeter::new(),
             start: Vec::new(),
             held: Held::Nothing,
         }
+    }
+
+    /// A walker of content that came in chunks (RFC 3030) and may hold any octets. A lone LF is a line end to it as to
+    /// every walker; it also looks for lone CRs and NULs, which costs about one instruction per octet.
+    #[must_use]
+    pub fn of_chunks() -> Self {
+        Self { chunks: true, ..Self::new() }
     }
 
     /// From the end of the message's header on everything is one body that is not looked at. Has no effect later.
@@ -476,6 +488,12 @@ impl Walker {
         }
         match held {
             Held::Nothing => visitor.delimiter(line),
+            Held::Lf => {
+                let mut octets = [b'\n'; 1 + LINE_START_BYTES_MAX];
+                let end = (1 + line.len()).min(octets.len());
+                octets[1..end].copy_from_slice(&line[..end - 1]);
+                visitor.delimiter(&octets[..end]);
+            }
             Held::Cr | Held::CrLf => {
                 let mut octets = [0; 2 + LINE_START_BYTES_MAX];
                 octets[..2].copy_from_slice(b"\r\n");
@@ -507,6 +525,9 @@ impl Walker {
         }
         if V::MEASURE {
             self.meter.octets(octets);
+            if self.chunks {
+                self.meter.look_for_odd(octets);
+            }
         }
         if self.levels.is_empty() {
             self.tell(octets, visitor);
@@ -526,6 +547,9 @@ impl Walker {
         if let Some(rest) = octets.strip_suffix(b"\r\n") {
             self.held = Held::CrLf;
             octets = rest;
+        } else if let Some(rest) = octets.strip_suffix(b"\n") {
+            self.held = Held::Lf;
+            octets = rest;
         } else if let Some(rest) = octets.strip_suffix(b"\r") {
             self.held = Held::Cr;
             octets = rest;
@@ -539,6 +563,7 @@ impl Walker {
         match core::mem::replace(&mut self.held, Held::Nothing) {
             Held::Nothing => {}
             Held::Cr => self.tell(b"\r", visitor),
+            Held::Lf => self.tell(b"\n", visitor),
             Held::CrLf => self.tell(b"\r\n", visitor),
         }
     }
