@@ -1,6 +1,9 @@
 //! The machine as the product sees it: a bundle of types, and the statistics that only the image knows.
 
-use crate::network::{Link, Resolver};
+use crate::datagrams::Datagrams;
+use crate::network::{Connector, Link, Resolver};
+use heapless::Vec;
+use limits::net::INTERFACES_COUNT;
 use qemu_virt::memory_map::COUNTER_HZ;
 use relay::{Applied, Machine, Memory, NetworkState, Platform};
 use settings::Settings;
@@ -15,6 +18,8 @@ impl Platform for Hardware {
     type Clock = qemu_virt::WallClock;
     type Entropy = qemu_virt::Entropy;
     type Resolver = Resolver;
+    type Datagrams = Datagrams;
+    type Connector = Connector;
     type Power = qemu_virt::Power;
     type Machine = Statistics;
 }
@@ -58,7 +63,7 @@ impl Machine for Statistics {
         qemu_virt::processor_time().busy.saturating_mul(1_000) / (COUNTER_HZ / 1_000)
     }
 
-    fn network(&self) -> NetworkState {
+    fn network(&self) -> Vec<NetworkState, INTERFACES_COUNT> {
         self.link.state()
     }
 

@@ -8,6 +8,8 @@
 extern crate alloc;
 
 #[cfg(target_arch = "arm")]
+mod datagrams;
+#[cfg(target_arch = "arm")]
 mod hardware;
 #[cfg(target_arch = "arm")]
 mod network;

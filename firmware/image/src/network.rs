@@ -13,11 +13,12 @@ use embassy_time::{Duration, Timer};
 use embedded_io_async::{ErrorType, Read, Write};
 use heapless::Vec;
 use limits::net::{
-    ADDRESS_WAIT_S, CLOSE_WAIT_MS, DEAD_PEER_S, INBOUND_RECEIVE_BYTES, INBOUND_SEND_BYTES, KEEP_ALIVE_S,
-    OUTBOUND_RECEIVE_BYTES, OUTBOUND_SEND_BYTES, SMTP_PORT, SOCKETS_COUNT,
+    ADDRESS_WAIT_S, CLOSE_WAIT_MS, DEAD_PEER_S, INBOUND_RECEIVE_BYTES, INBOUND_SEND_BYTES, INTERFACES_COUNT,
+    KEEP_ALIVE_S, OUTBOUND_RECEIVE_BYTES, OUTBOUND_SEND_BYTES, SMTP_PORT, SOCKETS_COUNT,
+    SPARE_CONNECTORS_COUNT, SPARE_SEND_BYTES,
 };
 use limits::relay::{LISTENERS_COUNT, SESSIONS_OUT_COUNT_MAX};
-use platform::{ConnectError, Entropy as _, ResolveError, StreamError};
+use platform::{ConnectError, Entropy as _, Origin, ResolveError, Source, StreamError};
 use qemu_virt::{Entropy, NetworkDevice};
 use relay::NetworkState;
 use settings::{Network, Settings};
@@ -40,6 +41,11 @@ impl Link {
             embassy_net::new(device, Config::default(), resources, u64::from_le_bytes(seed));
         spawner.spawn(run(runner).expect("one network task"));
         Self(Some(stack))
+    }
+
+    /// The stack, if there is an interface.
+    pub fn stack(self) -> Option<Stack<'static>> {
+        self.0
     }
 
     /// Puts the network settings in force. Connections from an address that is given up end.
@@ -77,16 +83,16 @@ impl Link {
 
     /// The stack once it has an address. Waits a little for one: after power-on the queue is ready before DHCP is, and
     /// a message should not pause for that.
-    async fn usable(self) -> Option<Stack<'static>> {
+    pub async fn usable(self) -> Option<Stack<'static>> {
         let stack = self.0?;
         let patience = Timer::after_secs(ADDRESS_WAIT_S);
         matches!(select(stack.wait_config_up(), patience).await, Either::First(())).then_some(stack)
     }
 
-    /// The network as it is now.
-    pub fn state(self) -> NetworkState {
-        let mut state = NetworkState::default();
-        let Some(stack) = self.0 else { return state };
+    /// The interfaces as they are now.
+    pub fn state(self) -> Vec<NetworkState, INTERFACES_COUNT> {
+        let Some(stack) = self.0 else { return Vec::new() };
+        let mut state = NetworkState { interface: 1, ..NetworkState::default() };
         state.link_up = stack.is_link_up();
         let HardwareAddress::Ethernet(address) = stack.hardware_address();
         state.hardware_address = Some(address.0);
@@ -98,7 +104,7 @@ impl Link {
             state.gateway = config.gateway.map(IpAddr::V4);
             state.dns_servers = config.dns_servers.iter().map(|server| IpAddr::V4(*server)).collect();
         }
-        state
+        Vec::from_iter([state])
     }
 }
 
@@ -192,14 +198,16 @@ impl Listener {
         })
     }
 
-    /// Waits for a connection to the SMTP port. Returns the stream and the client's address.
-    pub async fn accept(&mut self) -> (TcpStream<'_>, SocketAddr) {
+    /// Waits for a connection to the SMTP port. Returns the stream and where it came from.
+    pub async fn accept(&mut self) -> (TcpStream<'_>, Origin) {
         let Self { stack, receive, send } = self;
         let mut stream = TcpStream::new(*stack, receive, send);
         loop {
             let accepted = stream.socket.accept(SMTP_PORT).await;
-            if let (Ok(()), Some(peer)) = (accepted, stream.socket.remote_endpoint()) {
-                return (stream, SocketAddr::new(peer.addr.into(), peer.port));
+            let ends = (stream.socket.remote_endpoint(), stream.socket.local_endpoint());
+            if let (Ok(()), (Some(peer), Some(local))) = (accepted, ends) {
+                let local = SocketAddr::new(local.addr.into(), local.port);
+                return (stream, Origin::new(peer.addr.into(), local, 1));
             }
             // The client was gone before it was served.
             stream.socket.abort();
@@ -208,7 +216,7 @@ impl Listener {
     }
 }
 
-/// Buffers of one delivery at a time.
+/// Buffers of one outbound connection at a time.
 pub struct Connector {
     link: Link,
     receive: &'static mut [u8],
@@ -228,12 +236,22 @@ impl Connector {
             send: &mut send.0,
         })
     }
+
+    /// The spare ones.
+    pub fn spare(link: Link) -> Vec<Self, SPARE_CONNECTORS_COUNT> {
+        static RECEIVE: ConstStaticCell<[Ring<OUTBOUND_RECEIVE_BYTES>; SPARE_CONNECTORS_COUNT]> =
+            ConstStaticCell::new([Ring::NEW; SPARE_CONNECTORS_COUNT]);
+        static SEND: ConstStaticCell<[Ring<SPARE_SEND_BYTES>; SPARE_CONNECTORS_COUNT]> =
+            ConstStaticCell::new([Ring::NEW; SPARE_CONNECTORS_COUNT]);
+        let buffers = RECEIVE.take().iter_mut().zip(SEND.take());
+        buffers.map(|(receive, send)| Self { link, receive: &mut receive.0, send: &mut send.0 }).collect()
+    }
 }
 
 impl platform::Connector for Connector {
     type Stream<'a> = TcpStream<'a>;
 
-    async fn connect(&mut self, remote: SocketAddr) -> Result<TcpStream<'_>, ConnectError> {
+    async fn connect(&mut self, remote: SocketAddr, _source: &Source) -> Result<TcpStream<'_>, ConnectError> {
         let stack = self.link.usable().await.ok_or(ConnectError::NoRoute)?;
         let mut stream = TcpStream::new(stack, self.receive, self.send);
         let endpoint = IpEndpoint { addr: IpAddress::from(remote.ip()), port: remote.port() };

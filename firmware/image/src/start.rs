@@ -1,5 +1,6 @@
 //! Start order and tasks.
 
+use crate::datagrams::Datagrams;
 use crate::hardware::{Hardware, Statistics};
 use crate::network::{Connector, Link, Listener, Resolver};
 use embassy_executor::Spawner;
@@ -35,6 +36,8 @@ async fn start(spawner: Spawner, board: Board) {
         clock: board.clock,
         entropy: board.entropy,
         resolver: Resolver(link),
+        datagrams: Datagrams::new(link),
+        connectors: Connector::spare(link),
         power: board.power,
         machine: Statistics { link },
     };
@@ -78,9 +81,10 @@ async fn console(product: &'static Product, input: ConsoleInput, output: Console
 async fn network_log(product: &'static Product, link: Link) {
     loop {
         link.wait_for_address(true).await;
-        let state = link.state();
-        if let Some(address) = state.address {
-            product.network_is_up(address, state.gateway);
+        for state in link.state() {
+            if let Some(address) = state.address {
+                product.network_is_up(address, state.gateway);
+            }
         }
         link.wait_for_address(false).await;
         product.record(&Event::NetworkDown);
@@ -105,8 +109,8 @@ async fn delivery(product: &'static Product, mut connector: Connector) {
 #[embassy_executor::task(pool_size = LISTENERS_COUNT)]
 async fn session(product: &'static Product, mut listener: Listener) {
     loop {
-        let (mut stream, peer) = listener.accept().await;
-        relay::intake::session(product, &mut stream, peer).await;
+        let (mut stream, origin) = listener.accept().await;
+        relay::intake::session(product, &mut stream, origin).await;
         stream.finish().await;
     }
 }

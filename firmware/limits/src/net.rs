@@ -24,9 +24,25 @@ pub const ADDRESS_WAIT_S: u64 = 10;
 pub const CLOSE_WAIT_MS: u64 = 5_000;
 /// Seconds after which a name server that does not answer is given up.
 pub const DNS_TIMEOUT_S: u64 = 15;
-/// Sockets of the stack: sessions in both directions, DHCP, DNS.
-pub const SOCKETS_COUNT: usize = crate::relay::LISTENERS_COUNT + crate::relay::SESSIONS_OUT_COUNT_MAX + 4;
+/// Network interfaces of the machine, numbered from 1: one towards the Internet and one towards the inside, or one for
+/// both.
+pub const INTERFACES_COUNT: usize = 2;
+/// Octets of the largest datagram that is sent or received: what every IPv6 network carries whole (RFC 8200 §5: 1,280
+/// without IP and UDP headers) and what DNS answers are asked to keep to (RFC 9715 recommends 1,232 or less).
+pub const DATAGRAM_BYTES_MAX: usize = 1_232;
+/// Sockets for datagrams at once: each question to a name server that waits for its answer has one, on its own port.
+pub const DATAGRAM_SOCKETS_COUNT: usize = 8;
+/// Datagrams that wait in a socket until somebody reads them; forged ones may come before the right one.
+pub const DATAGRAMS_WAITING_COUNT: usize = 4;
+/// Connectors beside those of the deliveries: for DNS over TCP and for questions to servers.
+pub const SPARE_CONNECTORS_COUNT: usize = 4;
+/// Octets of the send buffer of a spare connector: questions and commands are short.
+pub const SPARE_SEND_BYTES: usize = 4 * 1_024;
+/// Sockets of one interface's stack: sessions in both directions, datagrams, DHCP, DNS.
+pub const SOCKETS_COUNT: usize = crate::relay::LISTENERS_COUNT
+    + crate::relay::SESSIONS_OUT_COUNT_MAX
+    + SPARE_CONNECTORS_COUNT
+    + DATAGRAM_SOCKETS_COUNT
+    + 4;
 
 crate::const_assert!(KEEP_ALIVE_S * 2 <= DEAD_PEER_S);
-/// Network interfaces that the appliance uses, numbered from 1.
-pub const INTERFACES_COUNT: usize = 2;

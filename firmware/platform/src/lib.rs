@@ -14,13 +14,17 @@
 #![allow(async_fn_in_trait)]
 
 mod mutex;
+mod network;
 
 pub use mutex::{Busy, Mutex, MutexGuard};
+pub use network::{
+    BindError, ConnectError, Connector, DatagramSocket, Datagrams, Origin, Source, Stream, StreamError,
+};
 
 pub use embedded_io_async;
 pub use embedded_storage_async::nor_flash;
 
-use core::net::{IpAddr, SocketAddr};
+use core::net::IpAddr;
 use heapless::Vec;
 
 /// A moment of monotonic time, in microseconds since the appliance was started.
@@ -94,61 +98,6 @@ pub trait TpmTransport {
     /// # Errors
     /// See [`TpmTransportError`]. A TPM response code other than success is not an error at this level.
     async fn transact(&mut self, command: &[u8], response: &mut [u8]) -> Result<usize, TpmTransportError>;
-}
-
-/// Why a stream ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StreamError {
-    /// The peer reset the connection, or it timed out below us.
-    Reset,
-}
-
-impl core::fmt::Display for StreamError {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str("connection reset")
-    }
-}
-
-impl core::error::Error for StreamError {}
-
-impl embedded_io_async::Error for StreamError {
-    fn kind(&self) -> embedded_io_async::ErrorKind {
-        embedded_io_async::ErrorKind::ConnectionReset
-    }
-}
-
-/// A connected byte stream: TCP today, TLS over it tomorrow. `read` returns 0 at the end of the peer's data.
-pub trait Stream:
-    embedded_io_async::Read<Error = StreamError> + embedded_io_async::Write<Error = StreamError>
-{
-    /// Sends what is buffered and the end mark, waits (bounded) until the peer has it.
-    async fn close(&mut self);
-    /// Drops the connection at once.
-    fn abort(&mut self);
-}
-
-/// Why no connection came about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ConnectError {
-    /// The network is down or there is no route.
-    NoRoute,
-    /// The peer refused.
-    Refused,
-    /// The peer did not answer in time.
-    Timeout,
-}
-
-/// Opens outbound connections. One value serves one delivery at a time and owns its buffers.
-pub trait Connector {
-    /// The connected stream; borrows the buffers of the connector.
-    type Stream<'a>: Stream
-    where
-        Self: 'a;
-    /// Connects to `remote`. Dropping the future aborts the attempt.
-    ///
-    /// # Errors
-    /// See [`ConnectError`].
-    async fn connect(&mut self, remote: SocketAddr) -> Result<Self::Stream<'_>, ConnectError>;
 }
 
 /// Why a name has no address.

@@ -6,6 +6,7 @@ use crate::ledger::{Ledger, Use};
 use crate::report::{self, Reports};
 use crate::route::Names;
 use crate::schedule::{DestinationLimits, NewMessage, Schedule};
+use crate::spare::Spare;
 use crate::time::OperatingTime;
 use crate::{Machine, attend};
 use core::cell::{Cell, Ref, RefCell};
@@ -15,14 +16,16 @@ use envelope::QueueId;
 use events::{Event, Log, Stamp, Store, Text, TpmState};
 use flash_log::Partition;
 pub use flash_log::SharedFlash;
+use heapless::Vec;
 use keystore::Keystore;
 use limits::flash::{KEYSTORE_BLOCKS, SETTINGS_BLOCKS, SPOOL_BLOCKS};
+use limits::net::SPARE_CONNECTORS_COUNT;
 use limits::relay::CLOCK_EARLIEST_S;
 use limits::settings::SECRET_BYTES;
 use limits::spool::{MESSAGES_COUNT_MAX, REPORTS_COUNT_RESERVED};
 use platform::Mutex;
 use platform::nor_flash::NorFlash;
-use platform::{Entropy, Instant, Power, Resolver, Timer, TpmTransport, WallClock};
+use platform::{Connector, Datagrams, Entropy, Instant, Power, Resolver, Timer, TpmTransport, WallClock};
 use settings::{Actions, Clock, Domains, Judged, Loaded, Peers, Routes, Secret, Settings, TableKind};
 use spool::{MessageState, Spool, SpoolError};
 use zeroize::Zeroize;
@@ -41,6 +44,10 @@ pub trait Platform {
     type Entropy: Entropy;
     /// Names to addresses.
     type Resolver: Resolver;
+    /// Sockets for datagrams.
+    type Datagrams: Datagrams;
+    /// Connections for short errands beside the deliveries.
+    type Connector: Connector;
     /// Reboot and power-off.
     type Power: Power;
     /// Statistics and network of the machine.
@@ -59,6 +66,10 @@ pub struct Parts<P: Platform> {
     pub entropy: P::Entropy,
     /// Names to addresses.
     pub resolver: P::Resolver,
+    /// Sockets for datagrams.
+    pub datagrams: P::Datagrams,
+    /// Connections for DNS over TCP and for questions to servers; usually `SPARE_CONNECTORS_COUNT`.
+    pub connectors: Vec<P::Connector, SPARE_CONNECTORS_COUNT>,
     /// Reboot and power-off.
     pub power: P::Power,
     /// Statistics and network of the machine.
@@ -123,6 +134,10 @@ pub struct Appliance<'f, P: Platform> {
     pub(crate) clock: P::Clock,
     pub(crate) entropy: P::Entropy,
     pub(crate) name_service: P::Resolver,
+    #[expect(dead_code, reason = "the stub resolver will ask its servers over them")]
+    pub(crate) datagrams: P::Datagrams,
+    #[expect(dead_code, reason = "the stub resolver will ask its servers over them")]
+    pub(crate) connectors: Spare<P::Connector>,
     pub(crate) power: P::Power,
     pub(crate) machine: P::Machine,
     pub(crate) log: &'f Log,
@@ -173,7 +188,7 @@ impl<'f, P: Platform> Appliance<'f, P> {
         log: &'f Log,
         parts: Parts<P>,
     ) -> Result<Self, FlashUnusable> {
-        let Parts { tpm, timer, clock, entropy, resolver, power, machine } = parts;
+        let Parts { tpm, timer, clock, entropy, resolver, datagrams, connectors, power, machine } = parts;
         let stamp = || Stamp { micros: timer.now().0, unix: clock.unix_seconds() };
         let (version, cause) = (machine.version().into(), machine.start_cause().into());
         log.record(stamp(), &Event::Boot { version, cause });
@@ -296,6 +311,8 @@ impl<'f, P: Platform> Appliance<'f, P> {
             clock,
             entropy,
             name_service: resolver,
+            datagrams,
+            connectors: Spare::new(connectors),
             power,
             machine,
             log,

@@ -34,7 +34,7 @@ use limits::relay::{
     ADDRESSES_COUNT_MAX, CONNECT_TIMEOUT_S, CONNECTION_LINGER_MS, CROWDED_CONNECT_S, FIRST_LOOK_CONNECT_S,
     FIRST_LOOK_GREETING_S, MESSAGES_PER_CONNECTION_MAX,
 };
-use platform::{ConnectError, Connector, Stream, Timer};
+use platform::{ConnectError, Connector, Source, Stream, Timer};
 use settings::{NextHop, NextHopHost};
 use transaction::Verdict;
 
@@ -98,17 +98,18 @@ async fn connect_and_deliver<P: Platform, C: Connector>(
     let found = within(&appliance.timer, connect_s, addresses(appliance, next_hop)).await;
     for address in found.unwrap_or_else(|_| Err("the name servers do not answer in time".into()))? {
         let remote = SocketAddr::new(address, next_hop.port);
-        let stream = match within(&appliance.timer, connect_s, connector.connect(remote)).await {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => {
-                reason = format!("{remote}: {}", connect_text(error));
-                continue;
-            }
-            Err(_) => {
-                reason = format!("{remote}: {}", connect_text(ConnectError::Timeout));
-                continue;
-            }
-        };
+        let stream =
+            match within(&appliance.timer, connect_s, connector.connect(remote, &Source::default())).await {
+                Ok(Ok(stream)) => stream,
+                Ok(Err(error)) => {
+                    reason = format!("{remote}: {}", connect_text(error));
+                    continue;
+                }
+                Err(_) => {
+                    reason = format!("{remote}: {}", connect_text(ConnectError::Timeout));
+                    continue;
+                }
+            };
         let mut connection = Box::new(Connection::new(appliance, stream, remote, buffers));
         let greeted = match greeting_s {
             None => connection.greet().await,

@@ -23,7 +23,7 @@ use crate::{Appliance, Platform, attend};
 use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
-use core::net::{IpAddr, SocketAddr};
+use core::net::IpAddr;
 use embassy_futures::yield_now;
 use envelope::{
     EnhancedStatus, Mailbox, Protocol, QueueId, RecipientParameters, ReversePath, SenderParameters,
@@ -34,18 +34,17 @@ use limits::relay::{
     ERRANDS_PER_MESSAGE_MAX, RECEIVED_COUNT_MAX, SESSION_READ_BYTES, SESSIONS_IN_COUNT_MAX,
     SESSIONS_PER_CLIENT_MAX,
 };
-use platform::Stream;
+use platform::{Origin, Stream};
 use smime::Scanner;
 use smtp::Reply;
 use smtp::server::{Config, End, Event as Said, Offers, Question, Server, Violation};
 use spool::{Admission, Arrival, Class, Incoming, NewRecipient, SpoolError, SpoolFull};
 
-/// Serves one connection from greeting to close. `peer` is the client's address. Dropping the future half-way loses
-/// nothing that was answered with 250.
-pub async fn session<P: Platform, S: Stream>(appliance: &Appliance<'_, P>, stream: &mut S, peer: SocketAddr) {
+/// Serves one connection from greeting to close. Dropping the future half-way loses nothing that was answered with 250.
+pub async fn session<P: Platform, S: Stream>(appliance: &Appliance<'_, P>, stream: &mut S, origin: Origin) {
     let counters = &appliance.counters;
     count(&counters.sessions, 1);
-    let client = peer.ip().to_canonical();
+    let client = origin.client.to_canonical();
     let open = Open::new(appliance, client);
     let settings = appliance.settings();
     let config = Config {

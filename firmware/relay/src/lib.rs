@@ -56,6 +56,7 @@ mod reset;
 mod resolver;
 mod route;
 mod schedule;
+mod spare;
 pub mod supervisor;
 mod time;
 

@@ -3,6 +3,7 @@
 use core::net::IpAddr;
 use events::IpNetwork;
 use heapless::Vec;
+use limits::net::INTERFACES_COUNT;
 use limits::settings::DNS_SERVERS_COUNT_MAX;
 
 /// Memory of the machine, in octets.
@@ -24,16 +25,22 @@ pub struct Memory {
     pub stack_high_water_bytes: usize,
 }
 
-/// The network as it is now.
+/// One interface as it is now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NetworkState {
+    /// Its number, from 1.
+    pub interface: u8,
     /// Whether there is a carrier.
     pub link_up: bool,
-    /// Own address, once there is one.
+    /// Own IPv4 address, once there is one.
     pub address: Option<IpNetwork>,
-    /// Default route.
+    /// Default route of IPv4.
     pub gateway: Option<IpAddr>,
-    /// Name servers in use.
+    /// Own IPv6 address.
+    pub address6: Option<IpNetwork>,
+    /// Default route of IPv6.
+    pub gateway6: Option<IpAddr>,
+    /// Name servers that DHCP named; the setting `dns-servers` has precedence over them.
     pub dns_servers: Vec<IpAddr, DNS_SERVERS_COUNT_MAX>,
     /// Hardware address.
     pub hardware_address: Option<[u8; 6]>,
@@ -58,8 +65,8 @@ pub trait Machine {
     fn memory(&self) -> Memory;
     /// Microseconds that the executor was not idle, since the start.
     fn busy_us(&self) -> u64;
-    /// The network as it is now.
-    fn network(&self) -> NetworkState;
-    /// Puts the network settings (`network`, `dns_servers`) in force, or says that it takes a reboot.
+    /// The interfaces that the machine has, as they are now.
+    fn network(&self) -> Vec<NetworkState, INTERFACES_COUNT>;
+    /// Puts the network settings (addresses, listeners) in force, or says that it takes a reboot.
     fn apply_network(&self, settings: &settings::Settings) -> Applied;
 }

@@ -1,5 +1,6 @@
 //! The appliance in its simulated machine: boot, configure, cut the power, boot again.
 
+use crate::datagrams::SimDatagrams;
 use crate::executor::{Executor, Group, PowerEvent};
 use crate::flash::{Bank, PoweredFlash};
 use crate::machine::{SimClock, SimConnector, SimEntropy, SimPower, SimResolver, SimTimer};
@@ -8,11 +9,12 @@ use crate::queue::{Kept, Queue};
 use crate::terminal::{Port, Terminal};
 use crate::tpm::{SimTpm, TpmChip};
 use crate::world::World;
-use events::Log;
+use events::{IpNetwork, Log};
 use flash_log::Partition;
 use limits::flash::{BLOCKS_COUNT_MAX, SETTINGS_BLOCKS, SPOOL_BLOCKS};
+use limits::net::{INTERFACES_COUNT, SPARE_CONNECTORS_COUNT};
 use limits::relay::{DECIDERS_COUNT, SESSIONS_OUT_COUNT_MAX};
-use platform::Instant;
+use platform::{Instant, Origin};
 use relay::{Appliance, Applied, Machine, Memory, NetworkState, Parts, Platform, SharedFlash};
 use settings::{Route, Settings};
 use std::cell::{Cell, RefCell};
@@ -29,6 +31,8 @@ impl Platform for SimPlatform {
     type Clock = SimClock;
     type Entropy = SimEntropy;
     type Resolver = SimResolver;
+    type Datagrams = SimDatagrams;
+    type Connector = SimConnector;
     type Power = SimPower;
     type Machine = SimMachine;
 }
@@ -56,8 +60,14 @@ impl Machine for SimMachine {
         0
     }
 
-    fn network(&self) -> NetworkState {
-        NetworkState { link_up: true, ..NetworkState::default() }
+    fn network(&self) -> heapless::Vec<NetworkState, INTERFACES_COUNT> {
+        let address = Some(IpNetwork { address: GATEWAY.into(), prefix: 8 });
+        heapless::Vec::from_iter([NetworkState {
+            interface: 1,
+            link_up: true,
+            address,
+            ..NetworkState::default()
+        }])
     }
 
     fn apply_network(&self, _settings: &Settings) -> Applied {
@@ -200,6 +210,10 @@ impl Gateway {
                 delay_ms: 5,
                 executor: self.executor.clone(),
             },
+            datagrams: SimDatagrams { network: self.network.clone(), from: GATEWAY.into() },
+            connectors: (0..SPARE_CONNECTORS_COUNT)
+                .map(|_| SimConnector { network: self.network.clone(), from: GATEWAY.into() })
+                .collect(),
             power: SimPower,
             machine: SimMachine,
         }
@@ -234,8 +248,8 @@ impl Gateway {
         self.network.listen(group, Self::address(), move |mut stream| {
             let a = a.clone();
             async move {
-                let peer = stream.remote;
-                relay::intake::session(&a, &mut stream, peer).await;
+                let origin = Origin::new(stream.remote.ip(), stream.local, 1);
+                relay::intake::session(&a, &mut stream, origin).await;
             }
         });
     }

@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod account;
+pub mod datagrams;
 pub mod day;
 pub mod destination;
 pub mod executor;

@@ -3,7 +3,9 @@
 use crate::executor::{Executor, PowerEvent};
 use crate::network::{Network, SimStream};
 use crate::random::Random;
-use platform::{ConnectError, Connector, Entropy, Instant, Power, ResolveError, Resolver, Timer, WallClock};
+use platform::{
+    ConnectError, Connector, Entropy, Instant, Power, ResolveError, Resolver, Source, Timer, WallClock,
+};
 use std::cell::{Cell, RefCell};
 use std::net::{IpAddr, SocketAddr};
 use std::panic::resume_unwind;
@@ -143,7 +145,8 @@ pub struct SimConnector {
 impl Connector for SimConnector {
     type Stream<'a> = SimStream;
 
-    async fn connect(&mut self, remote: SocketAddr) -> Result<SimStream, ConnectError> {
-        self.network.connect(self.from, remote).await
+    async fn connect(&mut self, remote: SocketAddr, source: &Source) -> Result<SimStream, ConnectError> {
+        let from = source.address.unwrap_or(self.from);
+        self.network.connect(from, remote).await
     }
 }

@@ -4,6 +4,7 @@
 //! the moment, in order; at most [`WINDOW_BYTES`] are under way. Nothing is lost on a link that is up. A dark
 //! link delivers nothing until it is up again, as TCP does while it retransmits.
 
+use crate::datagrams::Inbox;
 use crate::executor::{Executor, Group, Sleep};
 use crate::random::Random;
 use embedded_io_async::{ErrorType, Read, Write};
@@ -65,6 +66,7 @@ struct State {
     attempts: HashMap<IpAddr, Vec<Instant>>,
     /// Writes and octets by the host that wrote.
     written: HashMap<IpAddr, (u64, u64)>,
+    inboxes: HashMap<SocketAddr, Rc<RefCell<Inbox>>>,
 }
 
 /// The network; cloning gives another handle to the same one.
@@ -92,6 +94,7 @@ impl Network {
                 connections: 0,
                 attempts: HashMap::new(),
                 written: HashMap::new(),
+                inboxes: HashMap::new(),
             })),
         }
     }
@@ -211,11 +214,33 @@ impl Network {
         Ok(near)
     }
 
-    fn link(&self, host: IpAddr) -> Link {
+    pub(crate) fn executor(&self) -> &Executor {
+        &self.executor
+    }
+
+    /// Puts an inbox at an address, if there is none yet.
+    pub(crate) fn add_inbox(&self, local: SocketAddr, inbox: &Rc<RefCell<Inbox>>) -> bool {
+        let mut state = self.state.borrow_mut();
+        let free = !state.inboxes.contains_key(&local);
+        if free {
+            state.inboxes.insert(local, inbox.clone());
+        }
+        free
+    }
+
+    pub(crate) fn inbox(&self, local: SocketAddr) -> Option<Rc<RefCell<Inbox>>> {
+        self.state.borrow().inboxes.get(&local).cloned()
+    }
+
+    pub(crate) fn remove_inbox(&self, local: SocketAddr) {
+        self.state.borrow_mut().inboxes.remove(&local);
+    }
+
+    pub(crate) fn link(&self, host: IpAddr) -> Link {
         self.state.borrow().links.get(&host).copied().unwrap_or(Link::Up)
     }
 
-    fn latency_us(&self) -> u64 {
+    pub(crate) fn latency_us(&self) -> u64 {
         let mut state = self.state.borrow_mut();
         let Conditions { latency_us_min, latency_us_max, .. } = state.conditions;
         state.random.between(latency_us_min, latency_us_max)

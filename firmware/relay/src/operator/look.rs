@@ -1,6 +1,7 @@
 //! Commands that only look.
 
 use super::view::{Count, Duration};
+use crate::NetworkState;
 use crate::resolver::LookupError;
 use crate::schedule::{DestinationState, Obstruction};
 use crate::{Appliance, Machine, Platform};
@@ -46,16 +47,32 @@ pub(super) async fn network<P: Platform, W: Write>(
     appliance: &Appliance<'_, P>,
     screen: &mut Screen<W>,
 ) -> Outcome {
-    let state = appliance.machine.network();
-    screen.field("link", if state.link_up { "up" } else { "down" }).await;
+    for state in &appliance.machine.network() {
+        interface(state, screen).await;
+    }
+    screen.field("sessions in", appliance.counters.sessions_open.get()).await;
+    screen.field("connections out", appliance.schedule.connections()).await;
+    Outcome::Done
+}
+
+async fn interface<W: Write>(state: &NetworkState, screen: &mut Screen<W>) {
+    let link = if state.link_up { "up" } else { "down" };
+    screen.field("interface", format_args!("if{}, link {link}", state.interface)).await;
     if let Some([a, b, c, d, e, f]) = state.hardware_address {
         screen.field("hardware", format_args!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}")).await;
     }
     match state.address {
         Some(address) => screen.field("address", address).await,
-        None => screen.field("address", "none yet").await,
+        None if state.address6.is_none() => screen.field("address", "none yet").await,
+        None => {}
     }
     if let Some(gateway) = state.gateway {
+        screen.field("gateway", gateway).await;
+    }
+    if let Some(address) = state.address6 {
+        screen.field("address", address).await;
+    }
+    if let Some(gateway) = state.gateway6 {
         screen.field("gateway", gateway).await;
     }
     let mut servers = String::new();
@@ -64,9 +81,6 @@ pub(super) async fn network<P: Platform, W: Write>(
         servers.push_str(&format!("{separator}{server}"));
     }
     screen.field("name servers", if servers.is_empty() { "none" } else { &servers }).await;
-    screen.field("sessions in", appliance.counters.sessions_open.get()).await;
-    screen.field("connections out", appliance.schedule.connections()).await;
-    Outcome::Done
 }
 
 pub(super) async fn memory<P: Platform, W: Write>(
@@ -168,11 +182,18 @@ pub(super) async fn diag<P: Platform, W: Write>(
 }
 
 fn check_network<P: Platform>(appliance: &Appliance<'_, P>) -> (Mark, String) {
-    let state = appliance.machine.network();
-    match (state.link_up, state.address) {
-        (false, _) => (Mark::Bad, "no link: check the cable".into()),
-        (true, None) => (Mark::Bad, "no address: check `network`, or the DHCP server".into()),
-        (true, Some(address)) => (Mark::Good, format!("{address}")),
+    let interfaces = appliance.machine.network();
+    let mut addresses = String::new();
+    for address in interfaces.iter().flat_map(|state| [state.address, state.address6]).flatten() {
+        let separator = if addresses.is_empty() { "" } else { ", " };
+        addresses.push_str(&format!("{separator}{address}"));
+    }
+    if !interfaces.iter().any(|state| state.link_up) {
+        (Mark::Bad, "no link: check the cable".into())
+    } else if addresses.is_empty() {
+        (Mark::Bad, "no address: check `network`, or the DHCP server".into())
+    } else {
+        (Mark::Good, addresses)
     }
 }
 

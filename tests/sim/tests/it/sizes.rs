@@ -1,6 +1,7 @@
 //! What the tasks cost in memory.
 
 use crate::passing_gateway;
+use platform::Origin;
 use sim::gateway::{CLIENT, Gateway};
 use sim::machine::SimConnector;
 use sim::network::Conditions;
@@ -23,8 +24,8 @@ fn the_futures_of_sessions_are_small() {
         let appliance = gateway.appliance();
         let from = IpAddr::from(CLIENT);
         let mut stream = world.network.connect(from, Gateway::address()).await.expect("it listens");
-        let peer = stream.remote;
-        let session = size_of_val(&relay::intake::session(&appliance, &mut stream, peer));
+        let origin = Origin::new(from, stream.remote, 1);
+        let session = size_of_val(&relay::intake::session(&appliance, &mut stream, origin));
         let mut connector = SimConnector { network: world.network.clone(), from };
         let delivery = size_of_val(&relay::delivery::worker(&appliance, &mut connector));
         let decision = size_of_val(&relay::decide::worker(&appliance));

@@ -1,0 +1,126 @@
+//! Sockets for datagrams: made once with their buffers, and bound and closed again for each use.
+
+use crate::network::Link;
+use core::cell::RefCell;
+use core::net::{IpAddr, SocketAddr};
+use embassy_net::Stack;
+use embassy_net::udp::{PacketMetadata, UdpSocket};
+use embassy_net::{IpEndpoint, IpListenEndpoint};
+use heapless::Vec;
+use limits::net::{DATAGRAM_BYTES_MAX, DATAGRAM_SOCKETS_COUNT, DATAGRAMS_WAITING_COUNT};
+use platform::{BindError, ConnectError};
+use static_cell::{ConstStaticCell, StaticCell};
+
+/// Memory of one socket.
+struct Buffers {
+    receive: [u8; DATAGRAM_BYTES_MAX * DATAGRAMS_WAITING_COUNT],
+    receive_meta: [PacketMetadata; DATAGRAMS_WAITING_COUNT],
+    send: [u8; DATAGRAM_BYTES_MAX],
+    send_meta: [PacketMetadata; 1],
+}
+
+impl Buffers {
+    const NEW: Self = Self {
+        receive: [0; DATAGRAM_BYTES_MAX * DATAGRAMS_WAITING_COUNT],
+        receive_meta: [PacketMetadata::EMPTY; DATAGRAMS_WAITING_COUNT],
+        send: [0; DATAGRAM_BYTES_MAX],
+        send_meta: [PacketMetadata::EMPTY],
+    };
+
+    fn socket(&'static mut self, stack: Stack<'static>) -> UdpSocket<'static> {
+        let Self { receive, receive_meta, send, send_meta } = self;
+        UdpSocket::new(stack, receive_meta, receive, send_meta, send)
+    }
+}
+
+/// The sockets of one interface.
+#[derive(Default)]
+struct Pool {
+    idle: Vec<UdpSocket<'static>, DATAGRAM_SOCKETS_COUNT>,
+    /// Ports of the others.
+    ports: Vec<u16, DATAGRAM_SOCKETS_COUNT>,
+}
+
+/// Makes sockets while there are buffers for them.
+#[derive(Clone, Copy)]
+pub struct Datagrams {
+    link: Link,
+    pool: &'static RefCell<Pool>,
+}
+
+impl Datagrams {
+    /// All sockets of the machine. Called once.
+    pub fn new(link: Link) -> Self {
+        static BUFFERS: ConstStaticCell<[Buffers; DATAGRAM_SOCKETS_COUNT]> =
+            ConstStaticCell::new([const { Buffers::NEW }; DATAGRAM_SOCKETS_COUNT]);
+        static POOL: StaticCell<RefCell<Pool>> = StaticCell::new();
+        let mut pool = Pool::default();
+        if let Some(stack) = link.stack() {
+            pool.idle.extend(BUFFERS.take().iter_mut().map(|buffers| buffers.socket(stack)));
+        }
+        Self { link, pool: POOL.init(RefCell::new(pool)) }
+    }
+}
+
+impl platform::Datagrams for Datagrams {
+    type Socket = Socket;
+
+    async fn bind(&self, local_port: u16, toward: IpAddr) -> Result<Socket, BindError> {
+        let stack = self.link.usable().await.ok_or(BindError::NoRoute)?;
+        let config = stack.config_v4().filter(|_| toward.is_ipv4()).ok_or(BindError::NoRoute)?;
+        let mut pool = self.pool.borrow_mut();
+        if pool.ports.contains(&local_port) {
+            return Err(BindError::PortTaken);
+        }
+        let mut udp = pool.idle.pop().ok_or(BindError::TooMany)?;
+        let here = IpListenEndpoint { addr: Some(config.address.address().into()), port: local_port };
+        if local_port == 0 || udp.bind(here).is_err() {
+            let _ = pool.idle.push(udp);
+            return Err(BindError::PortTaken);
+        }
+        // There are as many places as sockets.
+        let _ = pool.ports.push(local_port);
+        Ok(Socket { udp: Some(udp), port: local_port, pool: self.pool })
+    }
+}
+
+/// A bound socket.
+pub struct Socket {
+    /// Empty only while it is dropped.
+    udp: Option<UdpSocket<'static>>,
+    port: u16,
+    pool: &'static RefCell<Pool>,
+}
+
+impl Socket {
+    fn udp(&self) -> &UdpSocket<'static> {
+        self.udp.as_ref().expect("only drop takes the socket")
+    }
+}
+
+impl platform::DatagramSocket for Socket {
+    async fn send_to(&self, datagram: &[u8], remote: SocketAddr) -> Result<(), ConnectError> {
+        let to = IpEndpoint { addr: remote.ip().into(), port: remote.port() };
+        self.udp().send_to(datagram, to).await.map_err(|_| ConnectError::NoRoute)
+    }
+
+    async fn receive_from(&self, buffer: &mut [u8]) -> (usize, SocketAddr) {
+        loop {
+            // One that does not fit is dropped by the stack.
+            if let Ok((count, from)) = self.udp().recv_from(buffer).await {
+                return (count, SocketAddr::new(from.endpoint.addr.into(), from.endpoint.port));
+            }
+        }
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        let Some(mut udp) = self.udp.take() else { return };
+        udp.close();
+        let mut pool = self.pool.borrow_mut();
+        pool.ports.retain(|port| *port != self.port);
+        // It came from there: there is a place for it.
+        let _ = pool.idle.push(udp);
+    }
+}
