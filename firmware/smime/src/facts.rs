@@ -215,13 +215,15 @@ impl Scanner {
         let mut survey = self.survey;
         survey.odd |= survey.header_lines.lone_lf;
         let odd_header = survey.header_lines.is_unfit();
+        survey.odd |= odd_header;
         let protected = survey.protection != Protection::None;
+        survey.odd_stays |= protected && survey.odd;
         if survey.odd_stays && !protected {
             survey.obstacle(Obstacle::LoneLineEnds);
         }
         survey.plan.canonical = survey.odd && !protected;
         Facts {
-            odd: survey.odd || odd_header,
+            odd: survey.odd,
             odd_when_canonical: survey.odd_stays,
             odd_header,
             eight_bit: survey.eight_bit || survey.header.eight_bit,

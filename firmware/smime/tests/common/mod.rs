@@ -117,7 +117,7 @@ impl Identity {
     }
 
     /// The raw signature of a SHA-256 digest.
-    fn sign(&self, digest: &[u8; 32]) -> Vec<u8> {
+    pub fn sign(&self, digest: &[u8; 32]) -> Vec<u8> {
         let key = format!("{}.key", self.key);
         openssl(&self.dir, &["pkeyutl", "-sign", "-inkey", &key, "-pkeyopt", "digest:sha256"], digest)
             .unwrap()
