@@ -4,10 +4,11 @@ use crate::gateway::Gateway;
 use crate::letters::Letter;
 use crate::net::{Instant, Net};
 use crate::peers::application::Application;
+use crate::peers::dns::FakeDns;
 use crate::peers::exchange::{Exchange, Version};
 use crate::peers::internet::{InternetMx, Manner};
 use crate::peers::ledger::{Delivered, Ledger};
-use crate::plan::GATEWAY_SMTP;
+use crate::plan::{GATEWAY, GATEWAY_SMTP, NAME_SERVER, PREFIX_LENGTH, ROUTER};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -44,6 +45,8 @@ pub struct World {
     pub ledger: Ledger,
     /// Where the peers send the mail of which domain.
     pub directory: Directory,
+    /// The names; [`World::name_server`] starts their server.
+    pub dns: FakeDns,
     /// The seed of this run.
     pub seed: u64,
 }
@@ -52,7 +55,14 @@ impl World {
     /// A world in which nothing has happened yet.
     #[must_use]
     pub fn new(net: Rc<dyn Net>, gateway: Rc<dyn Gateway>, seed: u64) -> Self {
-        Self { net, gateway, ledger: Ledger::default(), directory: Directory::default(), seed }
+        Self {
+            net,
+            gateway,
+            ledger: Ledger::default(),
+            directory: Directory::default(),
+            dns: FakeDns::default(),
+            seed,
+        }
     }
 
     /// Looks again and again whether `done`, for at most `seconds`: every 10 ms at first, and never more seldom than after
@@ -83,7 +93,13 @@ impl World {
     /// When it is not.
     pub async fn set_up(&self, commands: &[&str]) {
         self.gateway.power_on().await;
-        for command in ["set hostname gw.example", "set without-identity pass"] {
+        let own = [
+            "set hostname gw.example".to_string(),
+            "set without-identity pass".to_string(),
+            format!("set network {GATEWAY}/{PREFIX_LENGTH} {ROUTER}"),
+            format!("set dns-servers {NAME_SERVER}"),
+        ];
+        for command in &own {
             self.quietly(command).await;
         }
         for command in commands.iter().filter(|command| command.starts_with("set ")) {
@@ -123,6 +139,15 @@ impl World {
             );
             shown
         }
+    }
+
+    /// Starts the name server of the plan with `zone`, see [`FakeDns::zone`].
+    ///
+    /// # Panics
+    /// When the network has no datagrams.
+    pub fn name_server(&self, zone: &str) {
+        self.dns.zone(zone);
+        self.dns.serve(&self.net, SocketAddr::new(NAME_SERVER, 53)).expect("the network carries datagrams");
     }
 
     /// A mail server on the Internet at `address` that takes the mail of `domain`; the peers find it.

@@ -4,6 +4,7 @@
 
 pub mod application;
 pub mod client;
+pub mod dns;
 pub mod exchange;
 pub mod internet;
 pub mod ledger;
