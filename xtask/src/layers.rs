@@ -16,6 +16,7 @@ pub const FIRMWARE: &[(u8, &str, &[&str])] = &[
     (1, "smime", &["mime", "pki"]),
     (1, "policy", &[]),
     (1, "loop-marker", &[]),
+    (1, "spf", &["dns"]),
     (1, "tpm", &[]),
     (1, "console", &[]),
     (2, "flash-log", &[]),

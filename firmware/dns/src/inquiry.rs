@@ -177,6 +177,10 @@ impl Inquiry {
     /// There is no way to the server of the attempt.
     pub fn no_route(&mut self, now: Instant, random: Random<'_>) -> Step {
         self.complain(Trouble::NoNetwork);
+        if let Some((current, _)) = &self.current {
+            let server = current.server;
+            self.left.retain(|other| other.server != server);
+        }
         self.next(now, random)
     }
 

@@ -59,14 +59,23 @@ impl Name {
         if text == "." {
             return Ok(Self::root());
         }
+        if !text.bytes().all(|octet| octet.is_ascii_graphic()) {
+            return Err(NameError::Character);
+        }
+        Self::from_dotted(text)
+    }
+
+    /// Makes a name of whatever stands between the dots of a text, spaces included: for names that are put together from
+    /// what others say.
+    ///
+    /// # Errors
+    /// [`NameError::EmptyLabel`], [`NameError::LabelTooLong`], [`NameError::TooLong`].
+    pub fn from_dotted(text: &str) -> Result<Self, NameError> {
         let text = text.strip_suffix('.').unwrap_or(text);
         let mut builder = Builder::default();
         for label in text.split('.') {
             if label.is_empty() {
                 return Err(NameError::EmptyLabel);
-            }
-            if !label.bytes().all(|b| b.is_ascii_graphic()) {
-                return Err(NameError::Character);
             }
             builder.label(label.as_bytes())?;
         }

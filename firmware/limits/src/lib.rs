@@ -20,6 +20,7 @@ pub mod relay;
 pub mod routing;
 pub mod settings;
 pub mod smtp;
+pub mod spf;
 pub mod spool;
 
 /// Checks a relation between two bounds at compile time.
