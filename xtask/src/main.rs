@@ -41,6 +41,8 @@ enum Command {
     Bench(commands::bench::Options),
     /// Cuts the power of the queue on a simulated flash, again and again, and checks that it keeps its promises.
     Sim(commands::sim::Options),
+    /// Plays scenarios in a virtual Internet: with the real image, or on the simulator.
+    Lab(commands::lab::Options),
     /// Rules of this project that no compiler knows.
     Tidy(commands::tidy::Options),
     /// What the continuous integration does: .ci/run in a clean clone.
@@ -57,6 +59,7 @@ fn main() -> std::process::ExitCode {
         Command::Lint(options) => commands::lint::run(&options),
         Command::Bench(options) => commands::bench::run(&options),
         Command::Sim(options) => commands::sim::run(&options),
+        Command::Lab(options) => commands::lab::run(&options),
         Command::Tidy(options) => commands::tidy::run(&options),
         Command::Ci(options) => commands::ci::run(&options),
     };

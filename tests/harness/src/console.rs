@@ -117,16 +117,35 @@ impl Console {
     /// # Errors
     /// As [`Console::expect`].
     pub fn expect_any(&mut self, texts: &[&str], patience: Duration) -> Result<(usize, String)> {
+        let first = |fresh: &[u8]| {
+            let found =
+                |(index, text): (usize, &&str)| Some((find(fresh, text.as_bytes())? + text.len(), index));
+            texts.iter().enumerate().filter_map(found).min()
+        };
+        self.expect_what(first, &format!("{texts:?}"), patience)
+    }
+
+    /// Reads until the console asks for a command: a line that begins with a name of letters, digits and hyphens, perhaps
+    /// a star, and `> `. Gives everything up to and with it.
+    ///
+    /// # Errors
+    /// As [`Console::expect`].
+    pub fn expect_prompt(&mut self, patience: Duration) -> Result<String> {
+        self.expect_what(|fresh| Some((prompt_end(fresh)?, 0)), "a prompt", patience).map(|(_, seen)| seen)
+    }
+
+    /// Reads until `first` finds something: where it ends, and a number for it.
+    fn expect_what(
+        &mut self,
+        first: impl Fn(&[u8]) -> Option<(usize, usize)>,
+        what: &str,
+        patience: Duration,
+    ) -> Result<(usize, String)> {
         let mut left = patience;
         let mut state = self.seen.lock();
         loop {
             let fresh = state.text.get(self.cursor..).unwrap_or_default();
-            let first = texts
-                .iter()
-                .enumerate()
-                .filter_map(|(index, text)| Some((find(fresh, text.as_bytes())? + text.len(), index)))
-                .min();
-            if let Some((end, index)) = first {
+            if let Some((end, index)) = first(fresh) {
                 let matched = String::from_utf8_lossy(fresh.get(..end).unwrap_or_default()).into_owned();
                 self.cursor += end;
                 return Ok((index, matched));
@@ -136,7 +155,7 @@ impl Console {
                 let shown = String::from_utf8_lossy(fresh);
                 let skipped = shown.chars().count().saturating_sub(SHOWN_CHARS_MAX);
                 let shown: String = shown.chars().skip(skipped).collect();
-                bail!("waited for {texts:?} {why}; on the console since then:\n{shown}");
+                bail!("waited for {what} {why}; on the console since then:\n{shown}");
             }
             // Patience is counted in short slices: where the whole host stands still for a minute, the machine that is
             // waited for has stood still as well.
@@ -172,6 +191,29 @@ fn find(text: &[u8], wanted: &[u8]) -> Option<usize> {
     text.windows(wanted.len().max(1)).position(|window| window == wanted)
 }
 
+/// Where the first prompt ends. The line editor may have sent an escape sequence in front of it.
+fn prompt_end(text: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    while let Some(found) = find(text.get(at..)?, b"> ") {
+        let mark = at + found;
+        let before = text.get(..mark).unwrap_or_default();
+        let name = before.strip_suffix(b"*").unwrap_or(before);
+        let other = name.iter().rposition(|octet| !octet.is_ascii_alphanumeric() && *octet != b'-');
+        let begins = match other {
+            None => true,
+            Some(at) => {
+                matches!(name.get(at), Some(b'\n' | b'\r'))
+                    || name.get(..=at).is_some_and(|n| n.ends_with(b"\x1b["))
+            }
+        };
+        if begins {
+            return Some(mark + 2);
+        }
+        at = mark + 2;
+    }
+    None
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -195,6 +237,16 @@ mod tests {
         assert_eq!(console.expect("hostname = relay").expect("it is there"), "hostname = relay");
         assert_eq!(console.expect("> ").expect("it is there"), "\r\n> ");
         assert!(console.expect_within("hostname", Duration::from_millis(50)).is_err());
+    }
+
+    #[test]
+    fn prompts_of_every_name_and_nothing_else() {
+        for prompt in ["gw> ", "\r\ngw*> ", "mail-1> ", "\n> ", "x\n\x1b[0Kgw> ", "a => b\r\ngw> "] {
+            assert_eq!(prompt_end(prompt.as_bytes()), Some(prompt.len()), "{prompt:?}");
+        }
+        for text in ["a => b", "From <a@b> to <c@d> \r\n", "gw>", "id 5, <x>\n"] {
+            assert_eq!(prompt_end(text.as_bytes()), None, "{text:?}");
+        }
     }
 
     #[test]

@@ -7,11 +7,8 @@ use crate::{
 use anyhow::{Context as _, Result, bail, ensure};
 use std::time::Duration;
 
-/// The host name that [`Operator::set_up`] gives. Its first label ends the prompt of every state of the console.
+/// The host name that [`Operator::set_up`] gives.
 pub const HOST_NAME: &str = "stargate.example.com";
-
-/// What ends every prompt: the name before anything is set up, the one of [`HOST_NAME`], and the one with a draft.
-const PROMPTS: [&str; 3] = ["stargate> ", "stargate*> ", "\n> "];
 
 /// How long the TPM may take for an RSA key. The machine may share its processor with others.
 const KEY_PATIENCE: Duration = Duration::from_secs(180);
@@ -28,7 +25,7 @@ impl<'c> Operator<'c> {
     /// # Errors
     /// If it does not.
     pub fn new(console: &'c mut Console) -> Result<Self> {
-        console.expect_any(&PROMPTS, PATIENCE).context("no prompt after the start")?;
+        console.expect_prompt(PATIENCE).context("no prompt after the start")?;
         Ok(Self { console })
     }
 
@@ -53,8 +50,7 @@ impl<'c> Operator<'c> {
         self.console.send_line(command)?;
         // The line editor draws the prompt again while it echoes; only behind the line's end it means an answer.
         self.console.expect("\n").with_context(|| format!("echo of {command}"))?;
-        let answer =
-            self.console.expect_any(&PROMPTS, patience).with_context(|| format!("answer to {command}"))?.1;
+        let answer = self.console.expect_prompt(patience).with_context(|| format!("answer to {command}"))?;
         Ok(without_prompt(&answer))
     }
 
@@ -117,14 +113,22 @@ impl<'c> Operator<'c> {
     /// # Errors
     /// If the prompt does not come back.
     pub fn import(&mut self, id: u32, chain: &str) -> Result<String> {
-        self.console.send_line(&format!("identity import {id}"))?;
+        self.paste(&format!("identity import {id}"), chain)
+    }
+
+    /// Types a command that asks for lines, those lines, and the dot that ends them. Returns what was said to it.
+    ///
+    /// # Errors
+    /// If the prompt does not come back.
+    pub fn paste(&mut self, command: &str, lines: &str) -> Result<String> {
+        self.console.send_line(command)?;
         // The console repeats its prompt in the echo of the line; that one does not end the paste.
-        self.console.expect("\n").context("echo of identity import")?;
-        for line in chain.lines() {
+        self.console.expect("\n").with_context(|| format!("echo of {command}"))?;
+        for line in lines.lines() {
             self.console.send_line(line)?;
         }
         self.console.send_line(".")?;
-        let said = self.console.expect_any(&PROMPTS, PATIENCE).context("after the paste")?.1;
+        let said = self.console.expect_prompt(PATIENCE).context("after the paste")?;
         Ok(without_prompt(&said))
     }
 

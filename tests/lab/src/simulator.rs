@@ -136,9 +136,21 @@ impl Gateway for SimGateway {
 /// # Panics
 /// When the scenario fails.
 pub fn play(scenario: &'static Scenario, seed: u64) {
+    play_told(scenario, seed, false);
+}
+
+/// As [`play`], and prints what is said on the wire if `transcript`.
+///
+/// # Panics
+/// When the scenario fails.
+pub fn play_told(scenario: &'static Scenario, seed: u64, transcript: bool) {
     let inside = sim::world::World::with_seed(seed);
     let executor = inside.executor.clone();
-    let net: Rc<dyn Net> = Rc::new(SimNet { executor: executor.clone(), network: inside.network.clone() });
+    let mut net: Rc<dyn Net> =
+        Rc::new(SimNet { executor: executor.clone(), network: inside.network.clone() });
+    if transcript {
+        net = Rc::new(crate::transcript::Told::new(net));
+    }
     let gateway: Rc<dyn Gateway> =
         Rc::new(SimGateway { inner: sim::gateway::Gateway::new(&inside), executor: executor.clone() });
     let world = World::new(net, gateway, seed);

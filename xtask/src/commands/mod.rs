@@ -4,6 +4,7 @@ pub mod bench;
 pub mod build;
 pub mod ci;
 pub mod demo;
+pub mod lab;
 pub mod lint;
 pub mod run;
 pub mod setup;

@@ -10,6 +10,8 @@ use std::time::Instant;
 const MACHINE_TESTS: &[&str] = &["qemu"];
 /// The whole appliance on the host.
 const SIMULATION: &[&str] = &["sim"];
+/// Scenarios in the virtual Internet: on the simulator with the host's tests, with the real image after it was built.
+const LAB: &[&str] = &["lab"];
 /// The queue beside a plain model: tells what it tried.
 const MODEL: &[&str] = &["spool-model"];
 
@@ -61,7 +63,7 @@ pub fn run(options: &Options) -> Result<()> {
     }
     if chosen(Part::Host) {
         step::headline("Tests on the host");
-        let others: Vec<&str> = [MACHINE_TESTS, SIMULATION, MODEL].concat();
+        let others: Vec<&str> = [MACHINE_TESTS, SIMULATION, MODEL, LAB].concat();
         let mut arguments = vec!["--workspace"];
         for name in others.iter().filter(|name| present(&[name])) {
             arguments.extend(["--exclude", name]);
@@ -75,6 +77,10 @@ pub fn run(options: &Options) -> Result<()> {
     if chosen(Part::Sim) && present(SIMULATION) {
         step::headline("The appliance on the host");
         cargo_test("simulation", &["--package", "sim"], &[], Told::Count, &mut failures);
+        if present(LAB) {
+            let arguments = ["--package", "lab", "--lib"];
+            cargo_test("scenarios on the simulator", &arguments, &[], Told::Count, &mut failures);
+        }
     }
     if chosen(Part::Machine) && present(MACHINE_TESTS) {
         let mut built = false;
@@ -89,6 +95,16 @@ pub fn run(options: &Options) -> Result<()> {
             let variables: Vec<_> =
                 given.iter().filter_map(|(name, value)| Some((*name, (*value)?))).collect();
             cargo_test("machine tests", &["--package", "qemu"], &variables, Told::Proofs, &mut failures);
+            if present(LAB) {
+                let arguments = ["--package", "lab", "--test", "image"];
+                cargo_test(
+                    "scenarios with the real image",
+                    &arguments,
+                    &variables,
+                    Told::Proofs,
+                    &mut failures,
+                );
+            }
         }
     }
     if chosen(Part::Lint) {

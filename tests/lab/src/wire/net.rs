@@ -2,7 +2,7 @@
 
 use super::{
     executor::Executor,
-    frames::Ends,
+    frames::{Ends, Mac},
     pcap::Pcap,
     segment::Segment,
     stack::{Counted, Handshake, Key, Stack},
@@ -36,7 +36,7 @@ struct Inner {
     executor: Executor,
     stack: Rc<Stack>,
     handlers: RefCell<HashMap<SocketAddr, Handler>>,
-    sockets: Vec<PathBuf>,
+    cards: Vec<(PathBuf, Mac)>,
 }
 
 /// The network. Cloning gives another handle to it.
@@ -55,24 +55,19 @@ impl WireNet {
         for number in 0..2_u8 {
             segments.push(Segment::new(&folder.join(format!("net{number}")), number)?);
         }
-        let sockets = segments.iter().map(|segment| segment.path().to_path_buf()).collect();
+        let cards = segments.iter().map(|segment| (segment.path().to_path_buf(), segment.guest)).collect();
         let appliance = [(plan::GATEWAY, 0), (plan::GATEWAY_6, 0), (plan::GATEWAY_INSIDE, 1)];
         let stack = Rc::new(Stack::new(segments, &appliance, seed));
         executor.attach(Rc::clone(&stack) as _);
         Ok(Self {
-            inner: Rc::new(Inner {
-                executor: executor.clone(),
-                stack,
-                handlers: RefCell::default(),
-                sockets,
-            }),
+            inner: Rc::new(Inner { executor: executor.clone(), stack, handlers: RefCell::default(), cards }),
         })
     }
 
-    /// Where the emulator connects its network cards.
+    /// Where the emulator connects its network cards, and their addresses.
     #[must_use]
-    pub fn sockets(&self) -> &[PathBuf] {
-        &self.inner.sockets
+    pub fn cards(&self) -> Vec<(PathBuf, Mac)> {
+        self.inner.cards.clone()
     }
 
     /// Writes all frames to `path` from now on.
