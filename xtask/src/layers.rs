@@ -18,6 +18,7 @@ pub const FIRMWARE: &[(u8, &str, &[&str])] = &[
     (1, "loop-marker", &[]),
     (1, "spf", &["dns"]),
     (1, "tpm", &[]),
+    (1, "tcp-guard", &[]),
     (1, "console", &[]),
     (2, "flash-log", &[]),
     (2, "settings", &["flash-log"]),

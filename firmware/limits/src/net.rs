@@ -44,5 +44,10 @@ pub const SOCKETS_COUNT: usize = crate::relay::LISTENERS_COUNT
     + SPARE_CONNECTORS_COUNT
     + DATAGRAM_SOCKETS_COUNT
     + 4;
+/// Octets of the secret behind TCP sequence numbers: a key of SipHash.
+pub const SEQUENCE_SECRET_BYTES: usize = 16;
+/// Connections whose offset of sequence numbers is at hand; for others it is computed, which costs some 500 instructions.
+/// More than there are busy ones at a time.
+pub const GUARD_OFFSETS_COUNT: usize = 32;
 
 crate::const_assert!(KEEP_ALIVE_S * 2 <= DEAD_PEER_S);

@@ -1,0 +1,5 @@
+//! The guard between real stacks.
+
+mod attack;
+mod link;
+mod stories;
