@@ -12,7 +12,7 @@ pub mod mailbox;
 
 pub use date::{Civil, LogDate, MailDate};
 pub use dsn::{EnvelopeId, Notify, OriginalRecipient, RecipientParameters, Return, SenderParameters};
-pub use mailbox::{AddressError, Mailbox, MailboxRef, PathRef, ReversePath, check_domain};
+pub use mailbox::{AddressError, Mailbox, MailboxRef, PathRef, ReversePath, check_domain, literal_address};
 
 use core::fmt;
 use serde::{Deserialize, Serialize};

@@ -346,7 +346,8 @@ pub fn check_domain(domain: &str) -> Result<(), AddressError> {
 }
 
 /// The address of `[a.b.c.d]` or `[IPv6:…]`, `None` for anything else.
-fn literal_address(domain: &str) -> Option<IpAddr> {
+#[must_use]
+pub fn literal_address(domain: &str) -> Option<IpAddr> {
     let inner = domain.strip_prefix('[')?.strip_suffix(']')?;
     match inner.split_at_checked(5) {
         Some((tag, address)) if tag.eq_ignore_ascii_case("IPv6:") => {

@@ -32,15 +32,13 @@ pub const RECEIVED_COUNT_MAX: u16 = 50;
 pub const MESSAGES_PER_CONNECTION_MAX: u32 = 100;
 /// Milliseconds that a connection without work is kept: the next message of a steady flow finds it open.
 pub const CONNECTION_LINGER_MS: u64 = 2_000;
-/// Addresses of a next hop that are tried in order.
-pub const ADDRESSES_COUNT_MAX: usize = 8;
 /// Seconds that one connection attempt may take. RFC 5321 leaves it open; eight addresses are tried within four
-/// minutes.
+/// minutes ([`crate::routing::MEETING_S`]).
 pub const CONNECT_TIMEOUT_S: u64 = 30;
 
-/// Next hops that the schedule knows at once: one for each route, the default, the one for mail without sender, and
-/// those of before a change of settings to which connections are still open.
-pub const DESTINATIONS_COUNT_MAX: usize = 544;
+/// Destinations that the schedule knows at once: one for each route (512), and as many domains that are found by MX
+/// records. With mail for more of them, those rest whose mail waits for its moment or whose servers do not answer.
+pub const DESTINATIONS_COUNT_MAX: usize = 1_024;
 /// Errands of one message: destinations that it goes to at the same time. One with more gets the others when some end.
 pub const ERRANDS_PER_MESSAGE_MAX: usize = 64;
 /// Errands beyond the first of each message, of all messages together: mail to several destinations is the exception.

@@ -14,6 +14,7 @@
 use crate::counters::count;
 use crate::report::{self, Settled};
 use crate::route::Way;
+use crate::route::course::Shared;
 use crate::schedule::{Attended, DestinationState, Leg, Priority, Tasks};
 use crate::{Appliance, Platform};
 use alloc::boxed::Box;
@@ -22,7 +23,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use envelope::QueueId;
 use events::Event;
-use limits::relay::{ATTEND_AGAIN_S, BULK_RECIPIENTS_COUNT, ERRANDS_PER_MESSAGE_MAX};
+use limits::relay::{ATTEND_AGAIN_S, BULK_RECIPIENTS_COUNT, ERRANDS_PER_MESSAGE_MAX, ROUTE_AGAIN_S};
 use platform::Instant;
 use spool::{Brief, Change, Class, MessageState, RecipientState, SpoolError, Status};
 
@@ -159,7 +160,7 @@ pub(crate) async fn last_reason<P: Platform>(
     use crate::schedule::Obstruction::{NoNextHop, Unreachable};
     match appliance.schedule.obstruction_of(id) {
         Some(Unreachable { reason, .. }) => return Ok(reason),
-        Some(NoNextHop) => return Ok("no next hop is set".into()),
+        Some(NoNextHop) => return Ok("no route leads anywhere".into()),
         None => {}
     }
     if let Some(reason) = appliance.schedule.reason(id) {
@@ -177,7 +178,7 @@ pub(crate) async fn last_reason<P: Platform>(
 struct Found {
     name: Box<str>,
     inside: bool,
-    next_hop: Option<settings::NextHop>,
+    course: Option<Shared>,
     due: u64,
 }
 
@@ -215,11 +216,20 @@ async fn route<P: Platform>(
         // Never asked for again and again: what is in RAM and what is on flash do not agree.
         return Err(SpoolError::Damaged);
     }
-    let leg = |found: &Found| {
-        let way = Way::found(&found.name, found.inside, found.next_hop.as_ref());
-        Leg { destination: appliance.schedule.destination(&way), due: appliance.instant_of(found.due) }
-    };
-    Ok((Attended::Routed(found.iter().map(leg).collect(), more), Tasks::default()))
+    let mut legs = Vec::with_capacity(found.len());
+    for found in found {
+        let way = Way::found(&found.name, found.inside, found.course);
+        match appliance.schedule.destination(&way, appliance.now()) {
+            Some(destination) => legs.push(Leg { destination, due: appliance.instant_of(found.due) }),
+            None => more = true,
+        }
+    }
+    if more && legs.is_empty() {
+        appliance.schedule.explain(id, "mail for very many domains is under way");
+        let again = Attended::Later(appliance.now().plus_s(ROUTE_AGAIN_S));
+        return Ok((again, Tasks { route: true, ..Tasks::default() }));
+    }
+    Ok((Attended::Routed(legs, more), Tasks::default()))
 }
 
 /// Adds a way to those that were found, or says that there are too many. Then destinations that do not answer wait.
@@ -228,13 +238,13 @@ fn note<P: Platform>(appliance: &Appliance<'_, P>, found: &mut Vec<Found>, way: 
         known.due = known.due.min(due);
         return true;
     }
-    let new = || Found { name: way.name.into(), inside: way.inside, next_hop: way.next_hop(), due };
+    let new = || Found { name: (*way.name).into(), inside: way.inside, course: way.course(), due };
     if found.len() < ERRANDS_PER_MESSAGE_MAX {
         found.push(new());
         return true;
     }
     let fails = |name: &str| appliance.schedule.state_of(name) == DestinationState::Failing;
-    if !fails(way.name)
+    if !fails(&way.name)
         && let Some(place) = found.iter_mut().find(|found| fails(&found.name))
     {
         *place = new();

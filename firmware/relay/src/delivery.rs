@@ -7,35 +7,38 @@
 //! # Whose fault it is
 //! | what happens | what follows |
 //! |---|---|
-//! | no connection, no greeting, a greeting or hello that is refused | the destination waits, with growing pauses; nothing is written |
+//! | no connection, no greeting, a greeting or hello that is refused | the next address is tried, then the next host; with none left the destination waits, with growing pauses; nothing is written |
+//! | DNS has nobody for the domain, for good | these recipients have failed; mail for an internal domain waits |
 //! | 421 or a lost connection before a transaction of a used connection | another connection, at once |
 //! | 421 within a transaction, before the content was answered | fewer connections, or the destination waits; the errand stands back so that another is tried first; nothing is written |
 //! | a connection lost within a transaction | these recipients wait, with growing pauses |
 //! | 4yz or 5yz to a recipient or the message | these recipients wait, or have failed |
+//! | 4yz because we send too much | the same, and messages to the destination are spaced out |
 //! | 452 4.5.3 to a recipient | a further transaction at once |
 
 mod connection;
 mod outcome;
+mod search;
 mod transaction;
 
 use crate::counters::count;
-use crate::resolver::LookupError;
+use crate::route::Course;
+use crate::route::exchangers::{Nowhere, Whose};
 use crate::schedule::{After, DestinationId, Errand, Look};
 use crate::time::within;
 use crate::{Appliance, Platform};
 use alloc::boxed::Box;
+use alloc::collections::VecDeque;
 use alloc::format;
-use alloc::string::String;
 use connection::{Buffers, Connection, Greeted};
-use core::net::{IpAddr, SocketAddr};
 use events::Event;
-use heapless::Vec;
 use limits::relay::{
-    ADDRESSES_COUNT_MAX, CONNECT_TIMEOUT_S, CONNECTION_LINGER_MS, CROWDED_CONNECT_S, FIRST_LOOK_CONNECT_S,
-    FIRST_LOOK_GREETING_S, MESSAGES_PER_CONNECTION_MAX,
+    CONNECT_TIMEOUT_S, CONNECTION_LINGER_MS, CROWDED_CONNECT_S, FIRST_LOOK_CONNECT_S, FIRST_LOOK_GREETING_S,
+    MESSAGES_PER_CONNECTION_MAX,
 };
-use platform::{ConnectError, Connector, Source, Stream, Timer};
-use settings::{NextHop, NextHopHost};
+use limits::routing::{FIRST_MEETING_S, MEETING_S};
+use platform::{ConnectError, Connector, Stream, Timer};
+use search::{Missed, Search};
 use transaction::Verdict;
 
 /// Delivers for ever, one message at a time, over connections that `connector` opens;
@@ -44,19 +47,45 @@ pub async fn worker<P: Platform, C: Connector>(appliance: &Appliance<'_, P>, con
     let mut buffers = Buffers::new();
     loop {
         let (errand, look) = appliance.schedule.next_errand(|| appliance.now()).await;
-        let next_hop = appliance.schedule.next_hop(errand.destination).map(Box::new);
-        let failed = match next_hop {
-            Some(next_hop) => {
-                let meeting =
-                    connect_and_deliver(appliance, connector, &next_hop, errand, look, &mut buffers);
+        let missed = match appliance.schedule.course(errand.destination) {
+            Some(course) => {
+                let meeting = connect_and_deliver(appliance, connector, &course, errand, look, &mut buffers);
                 meeting.await.err()
             }
-            None => Some(String::from("no next hop is set")),
+            None => Some(Missed::Unreachable("no route leads anywhere".into())),
         };
-        if let Some(reason) = failed {
-            unreachable(appliance, errand, &reason);
+        match missed {
+            None => {}
+            Some(Missed::Unreachable(reason)) => unreachable(appliance, errand, &reason),
+            Some(Missed::Nowhere { domain, whose, why }) => {
+                Box::pin(nobody_there(appliance, errand, &domain, whose, why)).await;
+            }
         }
     }
+}
+
+/// DNS has nobody for the mail of a domain: for good, then its recipients fail; or not now.
+async fn nobody_there<P: Platform>(
+    appliance: &Appliance<'_, P>,
+    errand: Errand,
+    domain: &str,
+    whose: Whose,
+    why: Nowhere,
+) {
+    let reason = format!("{domain}: {why}");
+    let Some(status) = why.failure(whose) else {
+        let alarming = whose == Whose::Internal && !matches!(why, Nowhere::Temporary);
+        if alarming && appliance.schedule.is_news(errand.destination, &reason) {
+            appliance.record_error("routing", format_args!("{reason}; its mail waits"));
+        }
+        return unreachable(appliance, errand, &reason);
+    };
+    let code = if why == Nowhere::NullMx { 556 } else { 550 };
+    let (after, news) =
+        outcome::refuse(appliance, errand, status, &format!("{code} {status} {reason}")).await;
+    let now = appliance.now();
+    appliance.schedule.needless(errand.destination, now);
+    appliance.schedule.done(errand, after, news, now);
 }
 
 /// The destination was not reached: the errand goes back to the others, and nothing is written to flash.
@@ -80,37 +109,56 @@ const fn patience(look: Look) -> (u64, Option<u64>) {
     }
 }
 
-/// Tries the addresses of the next hop in order, and delivers over the first that serves us: the errand, then whatever
-/// else is due there.
+/// Tries the places of the destination in order, those last that did not serve a moment ago, and delivers over the first
+/// that serves us: the errand, then whatever else is due there.
 ///
 /// # Errors
-/// Why the last address did not serve us; the errand is still in hands.
+/// Why none served us; the errand is still in hands.
 async fn connect_and_deliver<P: Platform, C: Connector>(
     appliance: &Appliance<'_, P>,
     connector: &mut C,
-    next_hop: &NextHop,
+    course: &Course,
     errand: Errand,
     look: Look,
     buffers: &mut Buffers,
-) -> Result<(), String> {
-    let mut reason = String::from("the next hop has no address");
+) -> Result<(), Missed> {
+    let us = appliance.ourselves();
+    let source = course.connect_from();
+    let mut search = Box::pin(Search::begin(appliance, course, &us)).await.map(Box::new)?;
     let (connect_s, greeting_s) = patience(look);
-    let found = within(&appliance.timer, connect_s, addresses(appliance, next_hop)).await;
-    for address in found.unwrap_or_else(|_| Err("the name servers do not answer in time".into()))? {
-        let remote = SocketAddr::new(address, next_hop.port);
-        let stream =
-            match within(&appliance.timer, connect_s, connector.connect(remote, &Source::default())).await {
-                Ok(Ok(stream)) => stream,
-                Ok(Err(error)) => {
-                    reason = format!("{remote}: {}", connect_text(error));
-                    continue;
-                }
-                Err(_) => {
-                    reason = format!("{remote}: {}", connect_text(ConnectError::Timeout));
-                    continue;
-                }
-            };
-        let mut connection = Box::new(Connection::new(appliance, stream, remote, buffers));
+    let meeting_s = if look == Look::First { FIRST_MEETING_S } else { MEETING_S };
+    let end_at = appliance.now().plus_s(meeting_s);
+    let mut last_resort = VecDeque::new();
+    let mut reason = None;
+    while reason.is_none() || appliance.now() < end_at {
+        let remote = match Box::pin(search.next(appliance)).await {
+            Some(remote) if appliance.schedule.is_down(remote, appliance.now()) => {
+                last_resort.push_back(remote);
+                continue;
+            }
+            Some(remote) => remote,
+            None => match last_resort.pop_front() {
+                Some(remote) => remote,
+                None => break,
+            },
+        };
+        let failed = |why: &str| {
+            appliance.schedule.address_failed(remote, appliance.now(), appliance.random_u32());
+            Some(format!("{remote}: {why}"))
+        };
+        let stream = match within(&appliance.timer, connect_s, connector.connect(remote, &source)).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => {
+                reason = failed(connect_text(error));
+                continue;
+            }
+            Err(_) => {
+                reason = failed(connect_text(ConnectError::Timeout));
+                continue;
+            }
+        };
+        let mut connection =
+            Box::new(Connection::new(appliance, stream, remote, course.helo.as_deref(), buffers));
         let greeted = match greeting_s {
             None => connection.greet().await,
             Some(seconds) => match within(&appliance.timer, seconds, connection.greet()).await {
@@ -120,9 +168,10 @@ async fn connect_and_deliver<P: Platform, C: Connector>(
         };
         match greeted {
             Greeted::Ready => {
+                appliance.schedule.address_served(remote);
                 if !appliance.schedule.reached(errand.destination, appliance.now()) {
                     connection.abort();
-                    return Err("the next hop was changed".into());
+                    return Err(Missed::Unreachable("the route was changed".into()));
                 }
                 count(&appliance.counters.connections, 1);
                 let _counted = Reached(appliance, errand.destination);
@@ -131,11 +180,11 @@ async fn connect_and_deliver<P: Platform, C: Connector>(
             }
             Greeted::Closed(why) => {
                 connection.abort();
-                reason = format!("{remote}: {why}");
+                reason = failed(&why);
             }
         }
     }
-    Err(reason)
+    Err(search.end(reason))
 }
 
 /// Gives the connection's place back, also when the worker is dropped.
@@ -175,23 +224,6 @@ async fn deliver_many<P: Platform, S: Stream>(
         }
     }
     connection.quit().await;
-}
-
-async fn addresses<P: Platform>(
-    appliance: &Appliance<'_, P>,
-    next_hop: &NextHop,
-) -> Result<Vec<IpAddr, ADDRESSES_COUNT_MAX>, String> {
-    let name = match &next_hop.host {
-        NextHopHost::Address(address) => return Ok(Vec::from_iter([*address])),
-        NextHopHost::Name(name) => name.as_str(),
-    };
-    match appliance.resolver().addresses(name).await {
-        Ok(addresses) => Ok(addresses),
-        Err(LookupError::Temporary(why)) => Err(format!("{name} cannot be looked up: {why}")),
-        Err(LookupError::NoSuchName | LookupError::NoData) => {
-            Err(format!("{name} does not exist or has no address"))
-        }
-    }
 }
 
 fn connect_text(error: ConnectError) -> &'static str {

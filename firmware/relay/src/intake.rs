@@ -17,6 +17,7 @@
 
 use crate::counters::{count, count_most};
 use crate::ledger::ClientKey;
+use crate::route::Way;
 use crate::schedule::{Claim, DestinationId, NewMessage};
 use crate::time::within;
 use crate::{Appliance, Platform, attend};
@@ -306,8 +307,9 @@ impl<'a, 'f, P: Platform> Session<'a, 'f, P> {
             let octets = u64::from(self.declared_size.unwrap_or(0));
             let share = appliance.settings().destination_share;
             let null_sender = self.sender == ReversePath::Null;
-            let used = appliance
-                .way(null_sender, recipient.as_str(), |way| appliance.schedule.used_by_destination(way.name));
+            let used = appliance.way(null_sender, recipient.as_str(), |way| {
+                appliance.schedule.used_by_destination(&way.name)
+            });
             if !used.allows(octets, share, appliance.whole_queue()) {
                 let text = "Too much waits for that destination, try again later";
                 return Err(Reply::new(452, EnhancedStatus(4, 3, 1), text));
@@ -449,9 +451,11 @@ impl<'a, 'f, P: Platform> Session<'a, 'f, P> {
         let mut to: heapless::Vec<DestinationId, ERRANDS_PER_MESSAGE_MAX> = heapless::Vec::new();
         let mut more = false;
         for (recipient, _) in &self.recipients {
-            let id =
-                appliance.way(null_sender, recipient.as_str(), |way| appliance.schedule.destination(way));
-            more |= !to.contains(&id) && to.push(id).is_err();
+            let enter = |way: &Way<'_>| appliance.schedule.destination(way, appliance.now());
+            more |= match appliance.way(null_sender, recipient.as_str(), enter) {
+                Some(id) => !to.contains(&id) && to.push(id).is_err(),
+                None => true,
+            };
         }
         let recipients = u16::try_from(self.recipients.len()).unwrap_or(u16::MAX);
         let new = NewMessage {

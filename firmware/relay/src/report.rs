@@ -690,10 +690,11 @@ impl Circumstances {
     }
 }
 
-/// The host that mail to `address` goes to, as reports name hosts.
+/// The host that mail to `address` goes to, as reports name hosts, if there is only one that it can be.
 fn remote<P: Platform>(appliance: &Appliance<'_, P>, null_sender: bool, address: &str) -> Option<String> {
-    let next_hop = appliance.way(null_sender, address, |way| way.next_hop())?;
-    Some(match next_hop.host {
+    let course = appliance.way(null_sender, address, |way| way.course())?;
+    // Which of several it was is not kept.
+    Some(match &course.only_host()?.host {
         NextHopHost::Name(name) => String::from(name.as_str()),
         NextHopHost::Address(address) => alloc::format!("[{address}]"),
     })

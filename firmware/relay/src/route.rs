@@ -1,59 +1,89 @@
-//! Where mail goes: recipient's domain and sender to a next hop.
+//! Where mail goes: recipient's domain and sender to a destination.
 //!
-//! Mail with the null sender goes to `null-sender-next-hop` if that is set. Other mail goes where the route of the
-//! recipient's domain leads, or that of the closest domain above it, else to `next-hop`. Without any of these it goes
-//! nowhere, and waits for the operator to set one.
+//! # In this order
+//! 1. Mail with the null sender: `null-sender-next-hop`, if that is set.
+//! 2. The route of the recipient's domain, or that of the closest domain above it, or the route `*`.
+//! 3. `next-hop`: then no MX record is ever asked for.
+//! 4. The MX records of the recipient's domain; for an address literal, that address (RFC 5321 §5.1).
 //!
-//! A destination is told from others by the text of its next hop, as the operator would type it: routes of many domains
-//! to one server are one destination.
+//! This says only which destination it is. Its hosts are looked up when a connection is made, by
+//! [`crate::delivery`], and for MX records by the rules of [`exchangers`].
+//!
+//! # Destinations
+//! A destination is told from others by its name: the text of its hosts as the operator would type it, so that routes of
+//! many domains to one server are one destination; or `mx:` and the domain. Domains that share the same exchangers
+//! are not put together: who they are is only known after DNS was asked, changes, and differs between the hosts of a large
+//! provider from one answer to the next. All connections together are few (`SESSIONS_OUT_COUNT_MAX`), which bounds
+//! what any provider gets, and what a host refuses is remembered for the host and not for the domain.
 
-mod exchangers;
+pub(crate) mod course;
+pub(crate) mod exchangers;
 mod ourselves;
 
+pub(crate) use course::{Course, Hosts};
+pub(crate) use ourselves::Ourselves;
+
 use crate::schedule::DestinationLimits;
-use crate::{Appliance, Platform, attend};
+use crate::{Appliance, Machine as _, Platform, attend};
+use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::format;
-use settings::{NextHop, Route, Settings};
+use alloc::rc::Rc;
+use alloc::string::String;
+use exchangers::Whose;
+use settings::{Domain, HostName, NextHop, Route, RouteTarget, Settings};
+
+/// Before the domain in the name of a destination that is found by MX records.
+pub(crate) const BY_MX: &str = "mx:";
 
 /// Where a way ends.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 enum Target<'r> {
     Nowhere,
-    Setting(&'r NextHop),
-    Route(&'r Route),
+    /// `true`: an Exchange organisation is there.
+    Setting(&'r NextHop, bool),
+    Route(&'r Route, Whose),
+    Exchangers(Whose),
+    Found(course::Shared),
 }
 
 /// The way of one recipient.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Way<'r> {
     /// Name of the destination; empty for nowhere.
-    pub(crate) name: &'r str,
+    pub(crate) name: Cow<'r, str>,
     /// Whether it leads inside the site: such mail goes first.
     pub(crate) inside: bool,
     target: Target<'r>,
 }
 
 impl<'r> Way<'r> {
-    const NOWHERE: Self = Self { name: "", inside: false, target: Target::Nowhere };
+    const NOWHERE: Self = Self { name: Cow::Borrowed(""), inside: false, target: Target::Nowhere };
 
     /// A way to a next hop of the settings, whose text is `name`.
-    pub(crate) const fn setting(name: &'r str, next_hop: &'r NextHop) -> Self {
-        Self { name, inside: false, target: Target::Setting(next_hop) }
+    const fn setting(name: &'r str, next_hop: &'r NextHop, exchange: bool) -> Self {
+        Self { name: Cow::Borrowed(name), inside: false, target: Target::Setting(next_hop, exchange) }
     }
 
     /// A way that was found before.
-    pub(crate) fn found(name: &'r str, inside: bool, next_hop: Option<&'r NextHop>) -> Self {
-        Self { name, inside, target: next_hop.map_or(Target::Nowhere, Target::Setting) }
+    pub(crate) fn found(name: &'r str, inside: bool, course: Option<course::Shared>) -> Self {
+        let target = course.map_or(Target::Nowhere, Target::Found);
+        Self { name: Cow::Borrowed(name), inside, target }
     }
 
-    /// The next hop, if it leads anywhere.
-    pub(crate) fn next_hop(&self) -> Option<NextHop> {
-        match self.target {
-            Target::Nowhere => None,
-            Target::Setting(next_hop) => Some(next_hop.clone()),
-            Target::Route(route) => route.next_hop(),
-        }
+    /// How it is gone, if it leads anywhere.
+    pub(crate) fn course(&self) -> Option<course::Shared> {
+        Some(match &self.target {
+            Target::Nowhere => return None,
+            Target::Setting(next_hop, exchange) => {
+                Rc::new(Course { exchange: *exchange, ..Course::to((*next_hop).clone()) })
+            }
+            Target::Route(route, whose) => {
+                Rc::new(Course::by(route, domain_of_name(&self.name).unwrap_or_default(), *whose))
+            }
+            Target::Exchangers(whose) => Rc::new(Course::to_exchangers(domain_of_name(&self.name)?, *whose)),
+            Target::Found(course) => course.clone(),
+        })
     }
 }
 
@@ -77,6 +107,21 @@ fn domain_of(address: &str) -> &str {
     address.rsplit_once('@').map_or(address, |(_, domain)| domain)
 }
 
+/// The domain in the name of a destination that is found by MX records.
+fn domain_of_name(name: &str) -> Option<&str> {
+    let rest = name.strip_prefix(BY_MX)?;
+    Some(rest.split_once(' ').map_or(rest, |(domain, _)| domain))
+}
+
+/// The name of the destination that the MX records of a domain lead to.
+fn exchangers_name(domain: &str) -> String {
+    match settings::canonical(domain) {
+        Some(name) if !domain.starts_with('[') => format!("{BY_MX}{name}"),
+        // A literal; or what is no name, which DNS will say.
+        _ => format!("{BY_MX}{}", domain.to_ascii_lowercase()),
+    }
+}
+
 impl<P: Platform> Appliance<'_, P> {
     /// Finds the way of mail from a sender (`null_sender`: the one without address) to `recipient`, and shows it to `see`.
     pub(crate) fn way<T>(&self, null_sender: bool, recipient: &str, see: impl FnOnce(&Way<'_>) -> T) -> T {
@@ -84,31 +129,54 @@ impl<P: Platform> Appliance<'_, P> {
         if null_sender
             && let (Some(name), Some(next_hop)) = (&names.null_sender, &settings.null_sender_next_hop)
         {
-            return see(&Way::setting(name, next_hop));
+            return see(&Way::setting(name, next_hop, false));
         }
-        if let Some(route) = routes.route_for(domain_of(recipient)) {
-            let (name, inside) = (route.name(), route.inside());
-            return see(&Way { name, inside, target: Target::Route(route) });
+        let domain = domain_of(recipient);
+        if let Some(route) = routes.route_for(domain) {
+            let by_mx = *route.target() == RouteTarget::Mx;
+            let whose = if by_mx { self.whose(domain) } else { Whose::Foreign };
+            let name = if by_mx {
+                Cow::Owned(exchangers_name(domain) + route.name())
+            } else {
+                Cow::Borrowed(route.name())
+            };
+            let inside = route.inside() || whose == Whose::Internal;
+            return see(&Way { name, inside, target: Target::Route(route, whose) });
         }
         match (&names.next_hop, &settings.next_hop) {
-            (Some(name), Some(next_hop)) => see(&Way::setting(name, next_hop)),
-            _ => see(&Way::NOWHERE),
+            (Some(name), Some(next_hop)) => see(&Way::setting(name, next_hop, settings.next_hop_exchange)),
+            // A mailbox of this very gateway, which has none.
+            _ if !recipient.contains('@') => see(&Way::NOWHERE),
+            _ => {
+                let whose = self.whose(domain);
+                let (name, inside) = (Cow::Owned(exchangers_name(domain)), whose == Whose::Internal);
+                see(&Way { name, inside, target: Target::Exchangers(whose) })
+            }
         }
+    }
+
+    /// Whether a domain is one of those behind this gateway.
+    pub(crate) fn whose(&self, domain: &str) -> Whose {
+        if self.domains.borrow().is_internal(domain) { Whose::Internal } else { Whose::Foreign }
+    }
+
+    /// Every name and address of this gateway.
+    pub(crate) fn ourselves(&self) -> Ourselves {
+        let (settings, domains) = (self.settings.borrow(), self.domains.borrow());
+        let names = settings.hostname.iter().chain(&settings.banner_name).chain(&settings.own_names);
+        let names = names.chain(domains.iter().filter_map(Domain::own_name)).map(HostName::as_str);
+        let network = self.machine.network();
+        let addresses = network.iter().flat_map(|interface| [interface.address, interface.address6]);
+        let addresses = addresses.flatten().map(|own| own.address);
+        Ourselves::new(names, addresses.chain(settings.own_addresses.iter().copied()))
     }
 
     /// Whether mail has more than one place to go to: only then is it worth to bound what one of them may occupy.
     pub(crate) fn has_several_destinations(&self) -> bool {
         let settings = self.settings.borrow();
-        let set =
-            usize::from(settings.next_hop.is_some()) + usize::from(settings.null_sender_next_hop.is_some());
-        set + self.routes.borrow().len() > 1
-    }
-
-    /// Whether mail has any place to go to.
-    pub(crate) fn has_destination(&self) -> bool {
-        let settings = self.settings.borrow();
-        let set = settings.next_hop.is_some() || settings.null_sender_next_hop.is_some();
-        set || !self.routes.borrow().is_empty()
+        settings.next_hop.is_none()
+            || settings.null_sender_next_hop.is_some()
+            || !self.routes.borrow().is_empty()
     }
 
     /// The settings or the routes have changed: everything in the queue is routed anew, what failed is tried at once, and

@@ -2,7 +2,7 @@
 //! start the schedule is made anew from it.
 //!
 //! # Terms
-//! A *destination* is a next hop that recipients are routed to. An *errand* is one message for one destination: what a
+//! A *destination* is one or more hosts that recipients are routed to. An *errand* is one message for one destination: what a
 //! delivery worker is given. A message has one errand for each of its destinations (at most `ERRANDS_PER_MESSAGE_MAX`
 //! at a time; the other destinations follow when some end). The *attendant* is the one task that does for a message
 //! what is neither deciding nor delivering: routing, the warning of a delay, giving up, reports.
@@ -37,12 +37,18 @@
 //! Within a destination: reports and mail without sender, mail for inside destinations, other mail, bulk; each by age.
 //! Every `OLDEST_EVERY`th message is the oldest, whatever its kind, so that bulk never stands.
 //!
+//! # More destinations than the table holds
+//! A place in the table is for what can be worked on. If mail comes for one destination more, one gives its place that
+//! loses nothing by it: first one whose mail waits for its moment, then one that does not answer. Its messages rest until
+//! then and are routed again. So domains that are dead, however many, never keep mail for living ones waiting.
+//!
 //! # Size
 //! Per message about 110 octets and two or three keys of 16 to 24 octets in ordered sets; per errand beyond the first of
-//! a message 24 and one key; per destination about 400. With 4,096 messages, 8,192 further errands and 544 destinations
-//! this is 1.3 MiB at most; with 4,096 messages for one next hop 0.7 MiB. Each step costs a few look-ups in ordered sets;
+//! a message 24 and one key; per destination about 400. With 4,096 messages, 8,192 further errands and 1,024 destinations
+//! this is 1.5 MiB at most; with 4,096 messages for one next hop 0.7 MiB. Each step costs a few look-ups in ordered sets;
 //! only changes of settings and commands for all messages go through everything.
 
+mod addresses;
 mod destination;
 mod message;
 mod plan;
@@ -57,20 +63,21 @@ pub(crate) use types::*;
 
 use crate::ledger::{ClientKey, Use};
 use crate::route::Way;
+use crate::route::course::Shared;
 use crate::time::Seconds;
+use addresses::Addresses;
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::future::poll_fn;
-use core::net::IpAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::task::{Poll, Waker};
 use envelope::QueueId;
 use limits::relay::{DECIDERS_COUNT, SESSIONS_OUT_COUNT_MAX};
 use message::{ErrandState, Place};
 use plan::Plan;
 use platform::Instant;
-use settings::NextHop;
 
 /// Tasks that wait for the same thing; there are never more than workers.
 type Wakers = heapless::Vec<Waker, { SESSIONS_OUT_COUNT_MAX + DECIDERS_COUNT }>;
@@ -78,6 +85,7 @@ type Wakers = heapless::Vec<Waker, { SESSIONS_OUT_COUNT_MAX + DECIDERS_COUNT }>;
 #[derive(Default)]
 struct Inner {
     plan: Plan,
+    addresses: Addresses,
     deciders: Wakers,
     idle_workers: Wakers,
     connected_workers: heapless::Vec<(DestinationId, Waker), SESSIONS_OUT_COUNT_MAX>,
@@ -276,9 +284,9 @@ impl Schedule {
     }
 
     /// Why nothing is delivered at present, if that is so for all destinations that have mail. Without mail: whether
-    /// there is a destination at all (`anywhere`) and whether it answered last.
-    pub(crate) fn obstruction(&self, anywhere: bool) -> Option<Obstruction> {
-        self.inner.borrow().plan.queues.destinations.obstruction(!anywhere)
+    /// the last that was tried answered.
+    pub(crate) fn obstruction(&self) -> Option<Obstruction> {
+        self.inner.borrow().plan.queues.destinations.obstruction()
     }
 
     /// Open connections, of all destinations.
@@ -319,13 +327,50 @@ impl Schedule {
     }
 
     /// The destination that a way leads to, for [`NewMessage`] and [`Leg`]: to be used before anything else happens.
-    pub(crate) fn destination(&self, way: &Way<'_>) -> DestinationId {
-        self.inner.borrow_mut().plan.queues.destinations.enter(way)
+    /// `None`: there are too many for now; the message is to be routed again later.
+    pub(crate) fn destination(&self, way: &Way<'_>, now: Instant) -> Option<DestinationId> {
+        self.step(|plan| plan.enter(way, now))
     }
 
-    /// The next hop of a destination that a worker has an errand for.
-    pub(crate) fn next_hop(&self, destination: DestinationId) -> Option<NextHop> {
-        self.inner.borrow().plan.queues.destinations.next_hop(destination).cloned()
+    /// How a destination is reached that a worker has an errand for.
+    pub(crate) fn course(&self, destination: DestinationId) -> Option<Shared> {
+        self.inner.borrow().plan.queues.destinations.course(destination)
+    }
+
+    /// DNS said for good that nobody is there; in place of [`Self::reached`] or [`Self::unreachable`].
+    pub(crate) fn needless(&self, destination: DestinationId, now: Instant) {
+        self.step(|plan| plan.queues.destinations.needless(destination, now));
+    }
+
+    /// A destination said that it gets too much. Returns the milliseconds between two messages from now on.
+    pub(crate) fn throttled(&self, destination: DestinationId, now: Instant) -> u64 {
+        self.step(|plan| plan.queues.destinations.throttled(destination, now))
+    }
+
+    /// A destination took a message.
+    pub(crate) fn took_one(&self, destination: DestinationId, now: Instant) {
+        self.step(|plan| plan.queues.destinations.took_one(destination, now));
+    }
+
+    /// Whether a destination is not known to be in trouble for that reason.
+    pub(crate) fn is_news(&self, destination: DestinationId, reason: &str) -> bool {
+        let trouble = self.inner.borrow().plan.queues.destinations.trouble(destination);
+        !matches!(trouble, Some(Obstruction::Unreachable { reason: known, .. }) if known == reason)
+    }
+
+    /// Whether an address did not serve when it was last tried, and is not yet worth to be tried before others.
+    pub(crate) fn is_down(&self, address: SocketAddr, now: Instant) -> bool {
+        self.inner.borrow().addresses.is_down(address, now)
+    }
+
+    /// An address did not serve.
+    pub(crate) fn address_failed(&self, address: SocketAddr, now: Instant, random: u32) {
+        self.inner.borrow_mut().addresses.failed(address, now, random);
+    }
+
+    /// An address served.
+    pub(crate) fn address_served(&self, address: SocketAddr) {
+        self.inner.borrow_mut().addresses.served(address);
     }
 
     /// Whether a destination is an Exchange server of the site: it gets the loop marker, and may get internal fields.

@@ -49,6 +49,7 @@ mod types;
 mod words;
 
 pub use actions::{Action, Actions, What};
+pub use domain::canonical;
 pub use domains::{Domain, Domains};
 pub use fault::{Fault, Problem};
 pub use listener::{Listener, Place};

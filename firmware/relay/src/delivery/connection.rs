@@ -74,9 +74,13 @@ impl<'a, 'f, P: Platform, S: Stream> Connection<'a, 'f, P, S> {
         appliance: &'a Appliance<'f, P>,
         stream: S,
         remote: SocketAddr,
+        helo: Option<&str>,
         buffers: &'a mut Buffers,
     ) -> Self {
-        let client = Client::new(appliance.settings().hostname().into());
+        let client = match helo {
+            Some(helo) => Client::new(helo.into()),
+            None => Client::new(appliance.settings().hostname().into()),
+        };
         // What a connection that broke has left there.
         buffers.emitted.clear();
         buffers.gathered.clear();

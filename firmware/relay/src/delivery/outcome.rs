@@ -3,19 +3,19 @@
 use super::connection::Connection;
 use super::transaction::{Ending, Handed, Letter, Page, Word, meaning, retry_times, unreadable};
 use crate::counters::count;
-use crate::schedule::After;
+use crate::schedule::{After, Errand};
 use crate::time::backoff_s;
 use crate::{Appliance, Platform};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::IpAddr;
-use envelope::Permanence;
+use envelope::{EnhancedStatus, Permanence};
 use events::Event as Told;
 use platform::Stream;
 use smtp::Reply;
 use smtp::client::MessageOutcome;
-use spool::{Attempt, Change, RecipientState, Removal, SpoolError, Status};
+use spool::{Attempt, Change, MessageState, RecipientState, Removal, SpoolError, Status};
 
 /// What a failure means for one recipient.
 pub(super) struct Failure {
@@ -142,6 +142,14 @@ pub(super) async fn record<P: Platform, S: Stream>(
         (None, None) => After::Finished,
     };
     let news = results.iter().any(|result| result.state.is_unreported());
+    let destination = letter.errand.destination;
+    if handed.iter().any(|h| matches!(&h.word, Word::Refused(reply) if is_throttle(reply, false)))
+        || matches!(&for_accepted, Err(Failure { reply: Some(reply), .. }) if is_throttle(reply, true))
+    {
+        appliance.schedule.throttled(destination, appliance.now());
+    } else if for_accepted.is_ok() {
+        appliance.schedule.took_one(destination, appliance.now());
+    }
     let peer = connection.remote.ip();
     let reply = for_accepted.as_ref().ok();
     let after = match commit(appliance, letter, &results, peer, reply, after).await {
@@ -172,6 +180,71 @@ pub(super) async fn record<P: Platform, S: Stream>(
 impl Outcome {
     const fn only(after: After) -> Self {
         Self { after, news: false, again_from: None }
+    }
+}
+
+/// Fails every recipient that is open at the destination of an errand, without having asked anybody. Returns what comes
+/// next, and whether there is something to report.
+pub(super) async fn refuse<P: Platform>(
+    appliance: &Appliance<'_, P>,
+    errand: Errand,
+    status: EnhancedStatus,
+    text: &str,
+) -> (After, bool) {
+    let id = errand.id;
+    if appliance.spool.brief(id).is_none_or(|brief| brief.state != MessageState::Queued) {
+        return (After::Off, false);
+    }
+    match fail_all(appliance, errand, status, text).await {
+        Ok(any) => (After::Finished, any),
+        Err(error) => (unreadable(appliance, id, error).await, false),
+    }
+}
+
+async fn fail_all<P: Platform>(
+    appliance: &Appliance<'_, P>,
+    errand: Errand,
+    status: EnhancedStatus,
+    text: &str,
+) -> Result<bool, SpoolError> {
+    let id = errand.id;
+    let null_sender = appliance.spool.arrival(id).await?.sender.is_empty();
+    let mut page = Page::of(errand, null_sender, u64::MAX);
+    let (mut states, mut addresses) = (Vec::new(), Vec::new());
+    // Our own word, as of a message that is too large: no peer has said it.
+    let failed = RecipientState::Failed(Status::new(0, text));
+    while let Some(recipient) = page.next(appliance).await? {
+        states.push((recipient.index, failed.clone()));
+        addresses.push(recipient.address.clone());
+    }
+    if states.is_empty() {
+        return Ok(false);
+    }
+    let change = Change {
+        moment: appliance.operating_seconds(),
+        attempt: Some(Attempt::new(appliance.unix_seconds(), 0, text)),
+        reason: Some(text),
+        ..Change::default()
+    };
+    appliance.spool.change(id, &states, &change).await?;
+    count(&appliance.counters.failed, u64::try_from(states.len()).unwrap_or(u64::MAX));
+    for to in &addresses {
+        let (to, reply) = (to.as_str().into(), text.into());
+        appliance.record(&Told::Failed { id, to, peer: None, code: 0, status: Some(status), reply });
+    }
+    Ok(true)
+}
+
+/// Whether a refusal is about how much we send, or about how much the peer can do at all, and not about a recipient or a
+/// message: 4yz with a status of the kinds that say so (RFC 3463 §3.4, §3.5, §3.8), or without any where it is about all.
+fn is_throttle(reply: &Reply, about_all: bool) -> bool {
+    if reply.permanence() != Permanence::Transient {
+        return false;
+    }
+    match reply.status {
+        Some(EnhancedStatus(4, 7, _) | EnhancedStatus(4, 4, 5) | EnhancedStatus(4, 3, 1 | 2)) => true,
+        Some(_) => false,
+        None => about_all,
     }
 }
 

@@ -293,15 +293,12 @@ impl Page {
         } else {
             appliance.operating_seconds().saturating_add(DUE_TOGETHER_S)
         };
-        Self {
-            errand: letter.errand,
-            null_sender: letter.transaction.sender == ReversePath::Null,
-            due_by,
-            recipients: Vec::new(),
-            next: 0,
-            used: 0,
-            later: None,
-        }
+        Self::of(letter.errand, letter.transaction.sender == ReversePath::Null, due_by)
+    }
+
+    /// All that are open at the destination of an errand and due by a moment.
+    pub(super) const fn of(errand: Errand, null_sender: bool, due_by: u64) -> Self {
+        Self { errand, null_sender, due_by, recipients: Vec::new(), next: 0, used: 0, later: None }
     }
 
     /// Goes back to a recipient.
@@ -355,7 +352,7 @@ impl Page {
 
     fn is_here<P: Platform>(&self, appliance: &Appliance<'_, P>, recipient: &Recipient) -> bool {
         appliance.way(self.null_sender, &recipient.address, |way| {
-            appliance.schedule.is_named(self.errand.destination, way.name)
+            appliance.schedule.is_named(self.errand.destination, &way.name)
         })
     }
 

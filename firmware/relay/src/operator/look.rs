@@ -268,12 +268,16 @@ async fn check_identities<P: Platform>(appliance: &Appliance<'_, P>) -> (Mark, S
 }
 
 async fn check_next_hop<P: Platform>(appliance: &Appliance<'_, P>) -> (Mark, String) {
-    match appliance.schedule.obstruction(appliance.has_destination()) {
-        Some(Obstruction::NoNextHop) => return (Mark::Look, "none: mail waits; see `set next-hop`".into()),
+    match appliance.schedule.obstruction() {
+        Some(Obstruction::NoNextHop) => {
+            return (Mark::Look, "there is mail that no route leads anywhere for".into());
+        }
         Some(Obstruction::Unreachable { reason, .. }) => return (Mark::Bad, reason),
         None => {}
     }
-    let Some(next_hop) = appliance.settings().next_hop.clone() else { return (Mark::Look, "none".into()) };
+    let Some(next_hop) = appliance.settings().next_hop.clone() else {
+        return (Mark::Good, "none set: mail goes by routes and MX records".into());
+    };
     let who = match &next_hop.host {
         NextHopHost::Address(address) => format!("{address} port {}", next_hop.port),
         NextHopHost::Name(name) => match appliance.resolver().addresses(name.as_str()).await {

@@ -58,7 +58,7 @@ pub(super) async fn list<P: Platform, W: Write>(
     let held = if held > 0 { format!(", {held} held") } else { String::new() };
     screen.line(format_args!("{}{held}.", Count(rows.into(), "message"))).await;
     let failing = view::places(appliance).iter().filter(|place| place.is_failing()).count() as u64;
-    match appliance.schedule.obstruction(appliance.has_destination()) {
+    match appliance.schedule.obstruction() {
         // What is held waits for the operator, and for no destination.
         _ if all_held => {}
         Some(Obstruction::Unreachable { .. }) if failing > 1 => {
@@ -105,7 +105,7 @@ async fn list_message<P: Platform, W: Write>(
 
 fn obstruction_text<P: Platform>(appliance: &Appliance<'_, P>, obstruction: &Obstruction) -> String {
     match obstruction {
-        Obstruction::NoNextHop => "Nothing is delivered: no next hop is set; see `set next-hop`.".into(),
+        Obstruction::NoNextHop => "Nothing is delivered: no route leads anywhere; see `show routes`.".into(),
         Obstruction::Unreachable { until, reason } => {
             let wait = until_instant(appliance, *until);
             format!("Nothing is delivered: {reason}. Next probe in {wait}.")
@@ -157,7 +157,7 @@ impl Standing {
             } else {
                 match obstruction {
                     Some(Obstruction::Unreachable { reason, .. }) if waits => reason,
-                    Some(Obstruction::NoNextHop) if waits => "no next hop is set".into(),
+                    Some(Obstruction::NoNextHop) if waits => "no route leads anywhere".into(),
                     _ => String::new(),
                 }
             };

@@ -95,7 +95,7 @@ pub(super) async fn test<P: Platform, W: Write>(
     let settings = appliance.settings().clone();
     let default = |why: &str| match &settings.next_hop {
         Some(hop) => format!("{hop}, the default next hop: {why}"),
-        None => format!("nowhere: {why}, and no next hop is set; see `set next-hop`"),
+        None => format!("the MX records of the domain: {why}, and no next hop is set"),
     };
     if address == "<>" {
         let line = match &settings.null_sender_next_hop {

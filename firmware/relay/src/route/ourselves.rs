@@ -55,7 +55,6 @@ impl Ourselves {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloc::string::ToString;
 
     #[test]
     fn every_name_and_every_address_of_ours_is_known_however_it_is_written() {
@@ -78,12 +77,7 @@ mod tests {
             ("192.0.2.7", false),
             ("2001:db8::6", false),
         ] {
-            assert_eq!(
-                us.is_address(address.parse().expect("an address")),
-                is_ours,
-                "{}",
-                address.to_string()
-            );
+            assert_eq!(us.is_address(address.parse().expect("an address")), is_ours, "{}", address);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Where mail goes: the table of destinations, what is known of each, and whose turn it is.
 //!
-//! A destination is a next hop (host and port). Number 0 is [`DestinationId::NOWHERE`]: mail without a route, which
+//! A destination is one or more hosts, listed or found by MX records. Number 0 is [`DestinationId::NOWHERE`]: mail without a route, which
 //! waits there for the operator.
 //!
 //! # Lanes
@@ -12,18 +12,22 @@
 
 use super::types::{Connected, DestinationId, DestinationState, Look, Obstruction, Priority};
 use crate::route::Way;
+use crate::route::course::Shared;
 use crate::time::{Seconds, backoff_s};
 use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec::Vec;
 use limits::relay::{
-    DESTINATIONS_COUNT_MAX, MESSAGES_PER_TURN_MAX, OLDEST_EVERY, PROBE_FIRST_S, PROBE_LONG_S, PROBE_MAX_S,
-    PROBES_BUSY_COUNT_MAX, PROBES_COUNT_MAX, PROBES_FAILED_LONG, PROBES_FAILING_COUNT_MAX, RATE_BURST_S,
-    SESSIONS_OUT_COUNT_MAX,
+    DESTINATIONS_COUNT_MAX, ERRANDS_PER_MESSAGE_MAX, MESSAGES_PER_TURN_MAX, OLDEST_EVERY, PROBE_FIRST_S,
+    PROBE_LONG_S, PROBE_MAX_S, PROBES_BUSY_COUNT_MAX, PROBES_COUNT_MAX, PROBES_FAILED_LONG,
+    PROBES_FAILING_COUNT_MAX, RATE_BURST_S, SESSIONS_OUT_COUNT_MAX,
+};
+use limits::routing::{
+    PROBE_FOREIGN_LONG_S, PROBE_FOREIGN_MAX_S, THROTTLED_MS, THROTTLED_MS_MAX, THROTTLED_MS_MIN,
 };
 use platform::Instant;
-use settings::{NextHop, Settings};
+use settings::Settings;
 
 /// What the operator allows each destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,13 +57,13 @@ enum Lane {
     Failing,
 }
 
-/// One next hop, and what is known of it.
+/// One destination, and what is known of it.
 #[derive(Debug)]
 pub(super) struct Destination {
-    /// As the operator would type it; empty for nowhere.
+    /// See [`crate::route`]; empty for nowhere.
     name: Box<str>,
     hash: u32,
-    next_hop: Option<NextHop>,
+    course: Option<Shared>,
     /// Mail for it goes before mail for others.
     inside: bool,
     /// No route leads there since the settings changed: connections to it get nothing any more.
@@ -83,20 +87,26 @@ pub(super) struct Destination {
     octets: u64,
     /// Errands that wait for a worker and nothing else.
     ready: usize,
+    /// Numbers when it was entered last.
+    entered: u64,
     /// Counts what was taken.
     turn: u8,
     /// When the next message would be due if the rate were kept to the second.
     paced: Instant,
+    /// Milliseconds between two messages because it said that it gets too many; 0: none.
+    throttled_ms: u64,
+    /// Because of that, no message before.
+    throttled_until: Instant,
     lane: Option<(Lane, u64)>,
     alarm: Option<Instant>,
 }
 
 impl Destination {
-    fn new(name: Box<str>, hash: u32, next_hop: Option<NextHop>, inside: bool) -> Self {
+    fn new(name: Box<str>, hash: u32, course: Option<Shared>, inside: bool) -> Self {
         Self {
             name,
             hash,
-            next_hop,
+            course,
             inside,
             retired: false,
             state: DestinationState::Untried,
@@ -110,8 +120,11 @@ impl Destination {
             errands: 0,
             octets: 0,
             ready: 0,
+            entered: 0,
             turn: 0,
             paced: Instant(0),
+            throttled_ms: 0,
+            throttled_until: Instant(0),
             lane: None,
             alarm: None,
         }
@@ -121,16 +134,31 @@ impl Destination {
         self.errands == 0 && self.connections == 0
     }
 
-    /// The moment from which the rate allows another message.
+    /// What the operator allows it: what its route says goes before what is said for all.
+    fn limits(&self, all: DestinationLimits) -> DestinationLimits {
+        let Some(course) = &self.course else { return all };
+        let or = |own: usize, all: usize| if own > 0 { own } else { all };
+        DestinationLimits {
+            connections: or(course.connections.into(), all.connections),
+            rate: if course.rate > 0 { course.rate } else { all.rate },
+        }
+    }
+
+    /// The moment from which the rate, and the destination itself, allow another message.
     fn pace_at(&self, limits: DestinationLimits) -> Instant {
-        match limits.rate {
+        let by_rate = match self.limits(limits).rate {
             0 => Instant(0),
             _ => Instant(self.paced.0.saturating_sub(RATE_BURST_S * 1_000_000)),
-        }
+        };
+        if self.throttled_ms > 0 { by_rate.max(self.throttled_until) } else { by_rate }
     }
 
     fn note_taken(&mut self, limits: DestinationLimits, now: Instant) {
         self.turn = self.turn.wrapping_add(1);
+        let limits = self.limits(limits);
+        if self.throttled_ms > 0 {
+            self.throttled_until = now.plus_ms(self.throttled_ms);
+        }
         if let Some(each) = 60_000_000u64.checked_div(limits.rate.into()) {
             self.paced = Instant(self.paced.max(now).0.saturating_add(each));
         }
@@ -138,12 +166,12 @@ impl Destination {
 
     /// In which lane it belongs now, or the moment at which to ask again.
     fn wish(&self, limits: DestinationLimits, now: Instant) -> (Option<Lane>, Option<Instant>) {
-        if self.next_hop.is_none() || self.retired || self.ready == 0 {
+        if self.course.is_none() || self.retired || self.ready == 0 {
             return (None, None);
         }
         let (lane, at) = match self.state {
             DestinationState::Open => {
-                let most = self.connections_max.min(limits.connections).max(1);
+                let most = self.connections_max.min(self.limits(limits).connections).max(1);
                 if self.ready <= self.lingering || self.connections >= most {
                     return (None, None);
                 }
@@ -160,7 +188,7 @@ impl Destination {
 /// What the console shows of a destination.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct DestinationView {
-    /// The next hop as it would be typed; empty: no route leads anywhere.
+    /// See [`crate::route`]; empty: no route leads anywhere.
     pub(crate) name: String,
     pub(crate) state: DestinationState,
     /// Messages that go there.
@@ -189,6 +217,8 @@ pub(super) struct Destinations {
     failing: BTreeSet<(u64, DestinationId)>,
     /// Numbers the places in the lanes.
     turns: u64,
+    /// Counts what was entered.
+    entries: u64,
     alarms: BTreeSet<(Instant, DestinationId)>,
     /// First looks and probes that run.
     looks: usize,
@@ -217,6 +247,7 @@ impl Default for Destinations {
             untried: BTreeSet::new(),
             failing: BTreeSet::new(),
             turns: 0,
+            entries: 0,
             alarms: BTreeSet::new(),
             looks: 0,
             probes: 0,
@@ -260,23 +291,48 @@ impl Destinations {
             .find(|id| self.get(*id).is_some_and(|d| *d.name == *name))
     }
 
-    /// The destination that a way leads to, new if need be. With a full table (more next hops than there can be routes)
-    /// it is nowhere, which the next change of settings puts right.
-    pub(super) fn enter(&mut self, way: &Way<'_>) -> DestinationId {
-        if let Some(id) = self.find(way.name) {
+    /// The destination that a way leads to, new if need be. `None`: the table is full of destinations that are in use.
+    pub(super) fn enter(&mut self, way: &Way<'_>) -> Option<DestinationId> {
+        self.entries += 1;
+        let entered = self.entries;
+        if let Some(id) = self.find(&way.name) {
             if let Some(destination) = self.get_mut(id) {
-                (destination.retired, destination.inside) = (false, way.inside);
+                if core::mem::take(&mut destination.retired) {
+                    // The name says nearly all; whose domain it is may have changed.
+                    destination.course = way.course();
+                }
+                (destination.inside, destination.entered) = (way.inside, entered);
             }
-            return id;
+            return Some(id);
         }
-        let Some(next_hop) = way.next_hop() else { return DestinationId::NOWHERE };
-        let Some(id) = self.place() else { return DestinationId::NOWHERE };
-        let hash = hash_of(way.name);
+        let Some(course) = way.course() else { return Some(DestinationId::NOWHERE) };
+        let id = self.place()?;
+        let hash = hash_of(&way.name);
         if let Some(place) = self.table.get_mut(usize::from(id.0)) {
-            *place = Some(Box::new(Destination::new(way.name.into(), hash, Some(next_hop), way.inside)));
+            let new = Destination::new((*way.name).into(), hash, Some(course), way.inside);
+            *place = Some(Box::new(Destination { entered, ..new }));
             self.by_name.insert((hash, id));
         }
-        id
+        Some(id)
+    }
+
+    /// Whom others may have the place of, where the table is full: one whose mail waits for its moment anyway; else, of
+    /// those that do not answer, the one that is probed last. With it the moment at which its mail may ask for a place again.
+    pub(super) fn dispensable(&self) -> Option<(DestinationId, Instant)> {
+        let idle = |d: &Destination| d.errands > 0 && d.connections == 0 && !d.probing;
+        let rested = |d: &Destination| idle(d) && d.ready == 0;
+        let failing = |d: &Destination| idle(d) && d.state == DestinationState::Failing;
+        let numbered = || self.table.iter().enumerate().skip(1).filter_map(|(n, d)| Some((n, d.as_deref()?)));
+        let of = |(n, d): (usize, &Destination)| Some((DestinationId(u16::try_from(n).ok()?), d.probe_at));
+        let rested = numbered().find(|(_, d)| rested(d));
+        rested.or_else(|| numbered().filter(|(_, d)| failing(d)).max_by_key(|(_, d)| d.probe_at)).and_then(of)
+    }
+
+    /// Frees the place of a destination that has no errands any more.
+    pub(super) fn give_place(&mut self, id: DestinationId) {
+        if self.get(id).is_some_and(Destination::is_unused) {
+            self.clear(id);
+        }
     }
 
     /// A free place in the table; one whose destination is of no use any more if need be.
@@ -288,7 +344,11 @@ impl Destinations {
             self.table.push(None);
             return u16::try_from(self.table.len() - 1).ok().map(DestinationId);
         }
-        let unused = |d: &Option<Box<Destination>>| d.as_ref().is_some_and(|d| d.is_unused());
+        // Those that were just entered are for a message that is being put together.
+        let used_soon = self.entries.saturating_sub(ERRANDS_PER_MESSAGE_MAX as u64);
+        let unused = |d: &Option<Box<Destination>>| {
+            d.as_ref().is_some_and(|d| d.is_unused() && d.entered <= used_soon)
+        };
         let place = self.table.iter().skip(1).position(unused)?.checked_add(1)?;
         let id = u16::try_from(place).ok().map(DestinationId)?;
         self.clear(id);
@@ -427,7 +487,7 @@ impl Destinations {
 
     /// Whether a worker there is likely to come soon: nothing is known against it.
     pub(super) fn is_hopeful(&self, id: DestinationId) -> bool {
-        self.get(id).is_some_and(|d| d.next_hop.is_some() && d.state != DestinationState::Failing)
+        self.get(id).is_some_and(|d| d.course.is_some() && d.state != DestinationState::Failing)
     }
 
     /// How urgent mail for the destination is, if nothing about the message says otherwise.
@@ -585,6 +645,44 @@ impl Destinations {
         pause
     }
 
+    /// DNS said for good that nobody is there, so no connection was needed: the mail is answered, and the next is too.
+    pub(super) fn needless(&mut self, id: DestinationId, now: Instant) {
+        self.end_look(id);
+        self.busy = self.busy.saturating_sub(1);
+        if let Some(destination) = self.get_mut(id) {
+            destination.connections = destination.connections.saturating_sub(1);
+            (destination.state, destination.failures) = (DestinationState::Untried, 0);
+            destination.probe_at = Instant(0);
+            destination.reason.clear();
+            self.reconsider(id, now);
+        }
+        self.forget_retired(id);
+    }
+
+    /// It said that it gets too much (4yz for reasons that lie with us all): a pause between messages, which grows each
+    /// time that it says so, and half of the connections. Returns the pause in milliseconds.
+    pub(super) fn throttled(&mut self, id: DestinationId, now: Instant) -> u64 {
+        let Some(destination) = self.get_mut(id) else { return 0 };
+        // What was under way when the pause began says it too, and says nothing new.
+        if destination.throttled_ms == 0 || destination.throttled_until <= now {
+            let doubled = destination.throttled_ms.saturating_mul(2);
+            destination.throttled_ms = doubled.clamp(THROTTLED_MS, THROTTLED_MS_MAX);
+        }
+        let pause = destination.throttled_ms;
+        destination.throttled_until = now.plus_ms(pause);
+        destination.connections_max = (destination.connections / 2).max(1);
+        self.reconsider(id, now);
+        pause
+    }
+
+    /// It took a message.
+    pub(super) fn took_one(&mut self, id: DestinationId, now: Instant) {
+        let Some(destination) = self.get_mut(id).filter(|d| d.throttled_ms > 0) else { return };
+        let shorter = destination.throttled_ms - destination.throttled_ms / 8;
+        destination.throttled_ms = if shorter < THROTTLED_MS_MIN { 0 } else { shorter };
+        self.reconsider(id, now);
+    }
+
     /// The peer sent us away in the middle of a connection (421): fewer connections if it has others, a pause if not.
     pub(super) fn sent_away(
         &mut self,
@@ -641,17 +739,13 @@ impl Destinations {
     }
 
     /// Why nothing is delivered at present, if there is mail and all its destinations are in trouble.
-    pub(super) fn obstruction(&self, nothing_known: bool) -> Option<Obstruction> {
+    pub(super) fn obstruction(&self) -> Option<Obstruction> {
         let mut with_mail = self.all().filter(|d| d.errands > 0).peekable();
         if with_mail.peek().is_none() {
             let failing = |d: &&Destination| d.state == DestinationState::Failing && !d.retired;
-            let known = self.all().find(failing);
-            return match known {
-                Some(destination) => Some(destination.trouble()),
-                None => nothing_known.then_some(Obstruction::NoNextHop),
-            };
+            return self.all().find(failing).map(Destination::trouble);
         }
-        let in_trouble = |d: &Destination| d.next_hop.is_none() || d.state == DestinationState::Failing;
+        let in_trouble = |d: &Destination| d.course.is_none() || d.state == DestinationState::Failing;
         let worst = self.all().find(|d| d.errands > 0 && in_trouble(d));
         if with_mail.all(in_trouble) { worst.map(|d| d.trouble()) } else { None }
     }
@@ -669,7 +763,7 @@ impl Destinations {
     /// What is in the way of mail for one destination.
     pub(super) fn trouble(&self, id: DestinationId) -> Option<Obstruction> {
         let destination = self.get(id)?;
-        let troubled = destination.next_hop.is_none() || destination.state == DestinationState::Failing;
+        let troubled = destination.course.is_none() || destination.state == DestinationState::Failing;
         troubled.then(|| destination.trouble())
     }
 
@@ -677,13 +771,13 @@ impl Destinations {
         self.get(id).map_or(DestinationState::Untried, |d| d.state)
     }
 
-    pub(super) fn next_hop(&self, id: DestinationId) -> Option<&NextHop> {
-        self.get(id).and_then(|d| d.next_hop.as_ref())
+    pub(super) fn course(&self, id: DestinationId) -> Option<Shared> {
+        self.get(id).and_then(|d| d.course.clone())
     }
 
     /// Whether a destination is an Exchange server of the site.
     pub(super) fn is_exchange(&self, id: DestinationId) -> bool {
-        self.get(id).is_some_and(|d| d.inside)
+        self.get(id).and_then(|d| d.course.as_ref()).is_some_and(|course| course.exchange)
     }
 
     /// Messages and octets of a destination.
@@ -716,7 +810,10 @@ impl Destinations {
                 .map(|lane| lane.iter().filter(|(_, other)| *other == id).count());
             assert_eq!(places.iter().sum::<usize>(), usize::from(d.lane.is_some()), "{d:?}");
             assert_eq!(self.alarms.iter().filter(|(_, o)| *o == id).count(), usize::from(d.alarm.is_some()));
-            assert!(d.connections <= self.limits.connections.max(1) || d.state != DestinationState::Open);
+            assert!(
+                d.connections <= d.limits(self.limits).connections.max(1)
+                    || d.state != DestinationState::Open
+            );
             assert!(d.lingering <= d.connections && d.ready <= d.errands as usize, "{d:?}");
         }
     }
@@ -724,7 +821,11 @@ impl Destinations {
 
 impl Destination {
     fn fail(&mut self, reason: &str, now: Instant, random: u32) -> Seconds {
-        let most = if self.failures < PROBES_FAILED_LONG { PROBE_MAX_S } else { PROBE_LONG_S };
+        let (most, long) = match &self.course {
+            Some(course) if course.is_foreign() => (PROBE_FOREIGN_MAX_S, PROBE_FOREIGN_LONG_S),
+            _ => (PROBE_MAX_S, PROBE_LONG_S),
+        };
+        let most = if self.failures < PROBES_FAILED_LONG { most } else { long };
         let pause = backoff_s(PROBE_FIRST_S, most, self.failures, random);
         self.state = DestinationState::Failing;
         self.failures = self.failures.saturating_add(1);
@@ -734,7 +835,7 @@ impl Destination {
     }
 
     fn trouble(&self) -> Obstruction {
-        match self.next_hop {
+        match self.course {
             None => Obstruction::NoNextHop,
             Some(_) => Obstruction::Unreachable { until: self.probe_at, reason: self.reason.clone() },
         }
@@ -749,7 +850,7 @@ impl Destination {
             octets: self.octets,
             ready: self.ready,
             connections: self.connections,
-            connections_max: self.connections_max.min(limits.connections),
+            connections_max: self.connections_max.min(self.limits(limits).connections),
             failures: self.failures,
             next_probe: failing.then_some(self.probe_at),
             reason: self.reason.clone(),

@@ -7,6 +7,7 @@ use super::types::{
     After, Attended, Connected, Decided, DestinationId, Errand, Leg, Look, NewMessage, Priority, Tasks,
 };
 use crate::ledger::{ClientKey, Ledger};
+use crate::route::Way;
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -292,6 +293,43 @@ impl Plan {
         if let Some(client) = message.client {
             ledger.remove(client, message.size.into());
         }
+    }
+
+    /// The destination that a way leads to; where the table is full, in the place of one that can rest.
+    pub(super) fn enter(&mut self, way: &Way<'_>, now: Instant) -> Option<DestinationId> {
+        if let Some(id) = self.queues.destinations.enter(way) {
+            return Some(id);
+        }
+        let (rests, until) = self.queues.destinations.dispensable()?;
+        self.rest(rests, until.max(now.plus_s(ROUTE_AGAIN_S)), now);
+        self.queues.destinations.enter(way)
+    }
+
+    /// Takes all errands of a destination off, none of which is under way; their messages are routed again from the
+    /// moment on at which they would have been tried, which is `until` for those that were ready.
+    fn rest(&mut self, destination: DestinationId, until: Instant, now: Instant) {
+        let Self { messages, queues, .. } = self;
+        for (id, message) in messages.iter_mut() {
+            let had_further = !message.further.is_empty();
+            let Some(trip) = message.remove_trip(destination) else { continue };
+            queues.further -= usize::from(had_further);
+            let at = match trip.state {
+                ErrandState::At(at) => at.max(now.plus_s(ROUTE_AGAIN_S)),
+                _ => until,
+            };
+            queues.drop_trip(*id, trip, message.size, now);
+            message.more = true;
+            message.more_at = Some(message.more_at.map_or(at, |before| before.min(at)));
+            if message.place == Place::Out && message.trips().next().is_none() {
+                // Nobody has it in hands, or it would have an errand.
+                queues.leave(*id, message, now);
+                message.tasks.route = true;
+                message.place = Place::Resting(at);
+                queues.wait(at, *id, Wait::Attend);
+            }
+            queues.set_alarm(*id, message);
+        }
+        queues.destinations.give_place(destination);
     }
 
     /// Takes a message off the schedule, unless somebody has it in hands. Returns whether it is off now.

@@ -4,7 +4,9 @@
 extern crate std;
 
 use super::*;
+use crate::route::Course;
 use alloc::collections::BTreeSet;
+use alloc::rc::Rc;
 use flash_sim::Random;
 use limits::relay::PROBES_COUNT_MAX;
 use settings::Settings;
@@ -72,8 +74,8 @@ impl World {
             .map(|_| {
                 let name =
                     alloc::format!("d{}-{}", self.generation, self.random.below(DESTINATIONS as usize));
-                let next_hop = self.settings.next_hop.as_ref();
-                self.plan.queues.destinations.enter(&Way::found(&name, false, next_hop))
+                let course = self.settings.next_hop.clone().map(|hop| Rc::new(Course::to(hop)));
+                self.plan.enter(&Way::found(&name, false, course), self.now).expect("the table has room")
             })
             .collect()
     }

@@ -1,6 +1,8 @@
 //! The schedule, situation by situation.
 
 use super::*;
+use crate::route::Course;
+use alloc::rc::Rc;
 use settings::Settings;
 
 struct Plans {
@@ -26,8 +28,9 @@ impl Plans {
     }
 
     fn destination(&mut self, name: &str) -> DestinationId {
-        let next_hop = self.settings.next_hop.as_ref();
-        self.plan.queues.destinations.enter(&Way::found(name, name.starts_with("inside"), next_hop))
+        let course = self.settings.next_hop.clone().map(|hop| Rc::new(Course::to(hop)));
+        let way = Way::found(name, name.starts_with("inside"), course);
+        self.plan.enter(&way, Instant(0)).expect("the table has room")
     }
 
     fn add(&mut self, id: u64, priority: Priority, to: &[DestinationId]) {
@@ -77,7 +80,7 @@ impl Plans {
     }
 
     fn obstruction(&self) -> Option<Obstruction> {
-        self.plan.queues.destinations.obstruction(false)
+        self.plan.queues.destinations.obstruction()
     }
 }
 

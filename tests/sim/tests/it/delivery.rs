@@ -221,7 +221,7 @@ fn a_peer_that_takes_few_recipients_at_a_time_gets_the_rest_in_further_transacti
 }
 
 #[test]
-fn every_address_of_a_named_next_hop_is_tried_in_order() {
+fn every_address_of_a_named_next_hop_is_tried_until_one_serves() {
     story(|world| async move {
         let gateway = Gateway::new(&world);
         gateway.configure_default().await;
@@ -235,7 +235,9 @@ fn every_address_of_a_named_next_hop_is_tried_in_order() {
         assert!(gateway.boot().await);
         send(&world, &["x"], &["bob@b.example"]).await;
         assert!(world.wait_until(120, || sink.count() == 1).await);
-        assert_eq!(refusing.connections(), 1);
+        // Chance decides the order; nobody is asked twice.
+        assert!(refusing.connections() <= 1);
+        assert!(addresses.iter().all(|address| world.network.attempts(*address).len() <= 1));
     });
 }
 

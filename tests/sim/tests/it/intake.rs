@@ -138,13 +138,14 @@ fn a_message_that_goes_round_in_circles_is_refused() {
 #[test]
 fn a_full_queue_answers_452_and_keeps_what_it_has() {
     story(|world| async move {
-        // No next hop: everything stays.
+        // A next hop where nobody answers: everything stays.
         let gateway = Gateway::new(&world);
         gateway
             .configure(&[
                 ("hostname", "gw.example"),
                 ("relay-networks", "10.1.0.0/16"),
                 ("without-identity", "pass"),
+                ("next-hop", "10.0.0.99"),
             ])
             .await;
         assert!(gateway.boot().await);

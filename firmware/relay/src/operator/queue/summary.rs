@@ -124,7 +124,7 @@ async fn row<W: Write>(name: &str, ages: &Ages, screen: &mut Screen<W>) {
 fn trouble<P: Platform>(appliance: &Appliance<'_, P>, place: &Place) -> Option<String> {
     match place.health {
         Health::Working => None,
-        Health::NoRoute => Some("no next hop is set; see `set next-hop` and `route add`".into()),
+        Health::NoRoute => Some("no route leads anywhere; see `show routes`".into()),
         Health::Untried => Some("not tried yet".into()),
         Health::Failing => {
             let probe = match place.next_probe.map(|at| until_instant(appliance, at)) {
