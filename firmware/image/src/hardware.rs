@@ -1,7 +1,7 @@
 //! The machine as the product sees it: a bundle of types, and the statistics that only the image knows.
 
 use crate::datagrams::Datagrams;
-use crate::network::{Connector, Link, Resolver};
+use crate::network::{Connector, Link};
 use heapless::Vec;
 use limits::net::INTERFACES_COUNT;
 use qemu_virt::memory_map::COUNTER_HZ;
@@ -17,7 +17,6 @@ impl Platform for Hardware {
     type Timer = qemu_virt::Timer;
     type Clock = qemu_virt::WallClock;
     type Entropy = qemu_virt::Entropy;
-    type Resolver = Resolver;
     type Datagrams = Datagrams;
     type Connector = Connector;
     type Power = qemu_virt::Power;

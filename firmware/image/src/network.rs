@@ -3,7 +3,6 @@
 use core::net::{IpAddr, SocketAddr};
 use embassy_executor::Spawner;
 use embassy_futures::select::{Either, select};
-use embassy_net::dns::{self, DnsQueryType};
 use embassy_net::tcp::{self, TcpSocket};
 use embassy_net::{
     Config, ConfigV4, DhcpConfig, HardwareAddress, IpAddress, IpEndpoint, Ipv4Cidr, Runner, Stack,
@@ -260,33 +259,6 @@ impl platform::Connector for Connector {
             Err(tcp::ConnectError::ConnectionReset) => Err(ConnectError::Refused),
             Err(tcp::ConnectError::TimedOut) => Err(ConnectError::Timeout),
             Err(tcp::ConnectError::NoRoute | tcp::ConnectError::InvalidState) => Err(ConnectError::NoRoute),
-        }
-    }
-}
-
-/// Names to addresses, by the name servers of the interface's configuration.
-#[derive(Clone, Copy)]
-pub struct Resolver(pub Link);
-
-impl platform::Resolver for Resolver {
-    async fn addresses(&self, name: &str) -> Result<Vec<IpAddr, 8>, ResolveError> {
-        let stack = self.0.usable().await.ok_or(ResolveError::Temporary)?;
-        let answer = match select(
-            stack.dns_query(name, DnsQueryType::A),
-            Timer::after_secs(limits::net::DNS_TIMEOUT_S),
-        )
-        .await
-        {
-            Either::First(answer) => answer,
-            Either::Second(()) => return Err(ResolveError::Temporary),
-        };
-        match answer {
-            Ok(addresses) if addresses.is_empty() => Err(ResolveError::NotFound),
-            Ok(addresses) => Ok(addresses.into_iter().take(8).map(IpAddr::from).collect()),
-            // The stack does not tell "no such name" from "the server failed": a name that does not exist stays
-            // in the queue until its time is up, which errs on the side of keeping mail.
-            Err(dns::Error::Failed) => Err(ResolveError::Temporary),
-            Err(dns::Error::InvalidName | dns::Error::NameTooLong) => Err(ResolveError::NotFound),
         }
     }
 }

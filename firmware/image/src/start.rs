@@ -2,7 +2,7 @@
 
 use crate::datagrams::Datagrams;
 use crate::hardware::{Hardware, Statistics};
-use crate::network::{Connector, Link, Listener, Resolver};
+use crate::network::{Connector, Link, Listener};
 use embassy_executor::Spawner;
 use embedded_io_async::Write;
 use events::{Event, Log};
@@ -35,7 +35,6 @@ async fn start(spawner: Spawner, board: Board) {
         timer: board.timer,
         clock: board.clock,
         entropy: board.entropy,
-        resolver: Resolver(link),
         datagrams: Datagrams::new(link),
         connectors: Connector::spare(link),
         power: board.power,

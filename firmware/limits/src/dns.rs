@@ -65,7 +65,8 @@ crate::const_assert!(
     TTL_S_MIN <= TROUBLE_TTL_S && TTL_S_MIN < NEGATIVE_TTL_S_MAX && NEGATIVE_TTL_S_MAX < TTL_S_MAX
 );
 /// Tasks that may wait for answers: every delivery, every session that asks about its client's mail, and a few others.
-pub const WAITING_COUNT_MAX: usize = crate::relay::SESSIONS_OUT_COUNT_MAX + crate::relay::SESSIONS_IN_COUNT_MAX + 8;
+pub const WAITING_COUNT_MAX: usize =
+    crate::relay::SESSIONS_OUT_COUNT_MAX + crate::relay::SESSIONS_IN_COUNT_MAX + 8;
 /// Milliseconds between two looks whether there are name servers, or a socket.
 pub const SERVERS_WAIT_MS: u64 = 250;
 

@@ -22,8 +22,6 @@ pub const KEEP_ALIVE_S: u64 = 50;
 pub const ADDRESS_WAIT_S: u64 = 10;
 /// Milliseconds that closing waits for the peer's acknowledgement.
 pub const CLOSE_WAIT_MS: u64 = 5_000;
-/// Seconds after which a name server that does not answer is given up.
-pub const DNS_TIMEOUT_S: u64 = 15;
 /// Network interfaces of the machine, numbered from 1: one towards the Internet and one towards the inside, or one for
 /// both.
 pub const INTERFACES_COUNT: usize = 2;
@@ -38,7 +36,7 @@ pub const DATAGRAMS_WAITING_COUNT: usize = 4;
 pub const SPARE_CONNECTORS_COUNT: usize = 4;
 /// Octets of the send buffer of a spare connector: questions and commands are short.
 pub const SPARE_SEND_BYTES: usize = 4 * 1_024;
-/// Sockets of one interface's stack: sessions in both directions, datagrams, DHCP, DNS.
+/// Sockets of one interface's stack: sessions in both directions, datagrams, DHCP.
 pub const SOCKETS_COUNT: usize = crate::relay::LISTENERS_COUNT
     + crate::relay::SESSIONS_OUT_COUNT_MAX
     + SPARE_CONNECTORS_COUNT

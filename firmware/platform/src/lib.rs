@@ -24,9 +24,6 @@ pub use network::{
 pub use embedded_io_async;
 pub use embedded_storage_async::nor_flash;
 
-use core::net::IpAddr;
-use heapless::Vec;
-
 /// A moment of monotonic time, in microseconds since the appliance was started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Instant(pub u64);
@@ -98,24 +95,6 @@ pub trait TpmTransport {
     /// # Errors
     /// See [`TpmTransportError`]. A TPM response code other than success is not an error at this level.
     async fn transact(&mut self, command: &[u8], response: &mut [u8]) -> Result<usize, TpmTransportError>;
-}
-
-/// Why a name has no address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ResolveError {
-    /// The name does not exist or has no address: final.
-    NotFound,
-    /// No answer now: try again later.
-    Temporary,
-}
-
-/// Names to addresses.
-pub trait Resolver {
-    /// The addresses of `name`, at most eight.
-    ///
-    /// # Errors
-    /// See [`ResolveError`].
-    async fn addresses(&self, name: &str) -> Result<Vec<IpAddr, 8>, ResolveError>;
 }
 
 /// How the machine is brought down.

@@ -4,6 +4,7 @@ use crate::counters::Counters;
 use crate::key_records::KeyRecords;
 use crate::ledger::{Ledger, Use};
 use crate::report::{self, Reports};
+use crate::resolver::Knowledge;
 use crate::route::Names;
 use crate::schedule::{DestinationLimits, NewMessage, Schedule};
 use crate::spare::Spare;
@@ -25,7 +26,7 @@ use limits::settings::SECRET_BYTES;
 use limits::spool::{MESSAGES_COUNT_MAX, REPORTS_COUNT_RESERVED};
 use platform::Mutex;
 use platform::nor_flash::NorFlash;
-use platform::{Connector, Datagrams, Entropy, Instant, Power, Resolver, Timer, TpmTransport, WallClock};
+use platform::{Connector, Datagrams, Entropy, Instant, Power, Timer, TpmTransport, WallClock};
 use settings::{Actions, Clock, Domains, Judged, Loaded, Peers, Routes, Secret, Settings, TableKind};
 use spool::{MessageState, Spool, SpoolError};
 use zeroize::Zeroize;
@@ -42,8 +43,6 @@ pub trait Platform {
     type Clock: WallClock;
     /// Random octets.
     type Entropy: Entropy;
-    /// Names to addresses.
-    type Resolver: Resolver;
     /// Sockets for datagrams.
     type Datagrams: Datagrams;
     /// Connections for short errands beside the deliveries.
@@ -64,8 +63,6 @@ pub struct Parts<P: Platform> {
     pub clock: P::Clock,
     /// Random octets.
     pub entropy: P::Entropy,
-    /// Names to addresses.
-    pub resolver: P::Resolver,
     /// Sockets for datagrams.
     pub datagrams: P::Datagrams,
     /// Connections for DNS over TCP and for questions to servers; usually `SPARE_CONNECTORS_COUNT`.
@@ -133,10 +130,9 @@ pub struct Appliance<'f, P: Platform> {
     pub(crate) timer: P::Timer,
     pub(crate) clock: P::Clock,
     pub(crate) entropy: P::Entropy,
-    pub(crate) name_service: P::Resolver,
-    #[expect(dead_code, reason = "the stub resolver will ask its servers over them")]
+    /// What was learnt from DNS.
+    pub(crate) dns: Knowledge,
     pub(crate) datagrams: P::Datagrams,
-    #[expect(dead_code, reason = "the stub resolver will ask its servers over them")]
     pub(crate) connectors: Spare<P::Connector>,
     pub(crate) power: P::Power,
     pub(crate) machine: P::Machine,
@@ -188,7 +184,7 @@ impl<'f, P: Platform> Appliance<'f, P> {
         log: &'f Log,
         parts: Parts<P>,
     ) -> Result<Self, FlashUnusable> {
-        let Parts { tpm, timer, clock, entropy, resolver, datagrams, connectors, power, machine } = parts;
+        let Parts { tpm, timer, clock, entropy, datagrams, connectors, power, machine } = parts;
         let stamp = || Stamp { micros: timer.now().0, unix: clock.unix_seconds() };
         let (version, cause) = (machine.version().into(), machine.start_cause().into());
         log.record(stamp(), &Event::Boot { version, cause });
@@ -310,7 +306,7 @@ impl<'f, P: Platform> Appliance<'f, P> {
             timer,
             clock,
             entropy,
-            name_service: resolver,
+            dns: Knowledge::default(),
             datagrams,
             connectors: Spare::new(connectors),
             power,

@@ -25,7 +25,6 @@ impl<C> Spare<C> {
     }
 
     /// Waits for an idle connector, in the order of asking. On a machine that has none this waits for ever: bound it.
-    #[expect(dead_code, reason = "the stub resolver will ask over TCP what does not fit a datagram")]
     pub(crate) async fn lease(&self) -> Lease<'_, C> {
         let _turn = self.turn.lock().await;
         let connector = poll_fn(|cx| {

@@ -2,6 +2,7 @@
 //! listens, not at all.
 
 use crate::executor::Executor;
+use crate::names::name_server;
 use crate::network::{Link, Network};
 use platform::{BindError, ConnectError, DatagramSocket, Datagrams, Instant};
 use std::cell::RefCell;
@@ -43,7 +44,14 @@ impl Network {
         if self.link(from.ip()) == Link::Dark || self.link(to.ip()) == Link::Dark {
             return;
         }
-        let Some(inbox) = self.inbox(to) else { return };
+        let Some(inbox) = self.inbox(to) else {
+            if to == name_server()
+                && let Some(answer) = self.name_answer(datagram, true)
+            {
+                self.send_datagram(to, from, &answer);
+            }
+            return;
+        };
         let at = Instant(self.executor().now().0 + self.latency_us());
         let mut inbox = inbox.borrow_mut();
         if inbox.waiting.len() < WAITING_COUNT_MAX {

@@ -3,7 +3,8 @@
 use crate::datagrams::SimDatagrams;
 use crate::executor::{Executor, Group, PowerEvent};
 use crate::flash::{Bank, PoweredFlash};
-use crate::machine::{SimClock, SimConnector, SimEntropy, SimPower, SimResolver, SimTimer};
+use crate::machine::{SimClock, SimConnector, SimEntropy, SimPower, SimTimer};
+use crate::names::NAME_SERVER;
 use crate::network::Network;
 use crate::queue::{Kept, Queue};
 use crate::terminal::{Port, Terminal};
@@ -30,7 +31,6 @@ impl Platform for SimPlatform {
     type Timer = SimTimer;
     type Clock = SimClock;
     type Entropy = SimEntropy;
-    type Resolver = SimResolver;
     type Datagrams = SimDatagrams;
     type Connector = SimConnector;
     type Power = SimPower;
@@ -66,6 +66,7 @@ impl Machine for SimMachine {
             interface: 1,
             link_up: true,
             address,
+            dns_servers: heapless::Vec::from_iter([NAME_SERVER.into()]),
             ..NetworkState::default()
         }])
     }
@@ -205,11 +206,6 @@ impl Gateway {
             timer: SimTimer::start(&self.executor),
             clock: self.clock.clone(),
             entropy,
-            resolver: SimResolver {
-                network: self.network.clone(),
-                delay_ms: 5,
-                executor: self.executor.clone(),
-            },
             datagrams: SimDatagrams { network: self.network.clone(), from: GATEWAY.into() },
             connectors: (0..SPARE_CONNECTORS_COUNT)
                 .map(|_| SimConnector { network: self.network.clone(), from: GATEWAY.into() })

@@ -16,6 +16,7 @@ pub mod flash;
 pub mod gateway;
 pub mod letters;
 pub mod machine;
+pub mod names;
 pub mod network;
 pub mod peers;
 pub mod queue;

@@ -3,9 +3,7 @@
 use crate::executor::{Executor, PowerEvent};
 use crate::network::{Network, SimStream};
 use crate::random::Random;
-use platform::{
-    ConnectError, Connector, Entropy, Instant, Power, ResolveError, Resolver, Source, Timer, WallClock,
-};
+use platform::{ConnectError, Connector, Entropy, Instant, Power, Source, Timer, WallClock};
 use std::cell::{Cell, RefCell};
 use std::net::{IpAddr, SocketAddr};
 use std::panic::resume_unwind;
@@ -108,29 +106,6 @@ impl Power for SimPower {
 
     fn power_off(&self) -> ! {
         resume_unwind(Box::new(PowerEvent::Off))
-    }
-}
-
-/// Names of the fake network.
-#[derive(Clone)]
-pub struct SimResolver {
-    /// Where the names are.
-    pub network: Network,
-    /// Time that a look-up takes; the time-out when the name service is down is thirty times as long.
-    pub delay_ms: u64,
-    /// What time it is.
-    pub executor: Executor,
-}
-
-impl Resolver for SimResolver {
-    async fn addresses(&self, name: &str) -> Result<heapless::Vec<IpAddr, 8>, ResolveError> {
-        let answer = self.network.lookup(name);
-        self.executor.sleep_ms(self.delay_ms * if answer.is_some() { 1 } else { 30 }).await;
-        let addresses = answer.ok_or(ResolveError::Temporary)?;
-        if addresses.is_empty() {
-            return Err(ResolveError::NotFound);
-        }
-        Ok(addresses.into_iter().take(8).collect())
     }
 }
 

@@ -6,7 +6,9 @@
 
 use crate::datagrams::Inbox;
 use crate::executor::{Executor, Group, Sleep};
+use crate::names::name_server;
 use crate::random::Random;
+use dns::Data;
 use embedded_io_async::{ErrorType, Read, Write};
 use platform::{ConnectError, Instant, Stream, StreamError};
 use std::cell::{Cell, RefCell};
@@ -56,6 +58,7 @@ struct State {
     listeners: HashMap<SocketAddr, (Group, Handler)>,
     links: HashMap<IpAddr, Link>,
     names: HashMap<String, Vec<IpAddr>>,
+    records: HashMap<String, Vec<Data>>,
     name_service_up: bool,
     conditions: Conditions,
     random: Random,
@@ -86,6 +89,7 @@ impl Network {
                 listeners: HashMap::new(),
                 links: HashMap::new(),
                 names: HashMap::new(),
+                records: HashMap::new(),
                 name_service_up: true,
                 conditions: Conditions::default(),
                 random: Random::new(seed),
@@ -126,13 +130,21 @@ impl Network {
         self.state.borrow_mut().name_service_up = up;
     }
 
-    /// Looks a name up: `None` while the name service does not answer.
-    #[must_use]
-    pub fn lookup(&self, name: &str) -> Option<Vec<IpAddr>> {
+    pub(crate) fn put_records(&self, name: &str, records: Vec<Data>) {
+        self.state.borrow_mut().records.insert(name.to_ascii_lowercase(), records);
+    }
+
+    /// All records of a name: `None` while the name service does not answer.
+    pub(crate) fn name_data(&self, name: &str) -> Option<Vec<Data>> {
         let state = self.state.borrow();
-        state
-            .name_service_up
-            .then(|| state.names.get(&name.to_ascii_lowercase()).cloned().unwrap_or_default())
+        if !state.name_service_up {
+            return None;
+        }
+        let addresses = state.names.get(name).into_iter().flatten().map(|address| match address {
+            IpAddr::V4(address) => Data::A(*address),
+            IpAddr::V6(address) => Data::Aaaa(*address),
+        });
+        Some(addresses.chain(state.records.get(name).into_iter().flatten().cloned()).collect())
     }
 
     /// Connections that came about so far.
@@ -190,6 +202,7 @@ impl Network {
             Link::Up => self.state.borrow().listeners.get(&to).cloned(),
             Link::Refusing | Link::Dark => None,
         };
+        let listener = listener.or_else(|| self.name_listener(to));
         let Some((group, handler)) = listener else { return Err(ConnectError::Refused) };
         let here = {
             let mut state = self.state.borrow_mut();
@@ -212,6 +225,16 @@ impl Network {
         let far = ends(&out, &back, to, here);
         self.executor.spawn(group, format!("connection {here} to {to}"), handler(far));
         Ok(near)
+    }
+
+    /// The name server's handler, unless it is down: it needs no task until somebody connects.
+    fn name_listener(&self, to: SocketAddr) -> Option<(Group, Handler)> {
+        let here =
+            to == name_server() && self.state.borrow().name_service_up && self.link(to.ip()) == Link::Up;
+        let network = self.clone();
+        here.then(|| -> (Group, Handler) {
+            (Group::Outside, Rc::new(move |stream| Box::pin(network.clone().serve_names(stream))))
+        })
     }
 
     pub(crate) fn executor(&self) -> &Executor {
