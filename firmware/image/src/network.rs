@@ -17,7 +17,7 @@ use limits::net::{
     SPARE_CONNECTORS_COUNT, SPARE_SEND_BYTES,
 };
 use limits::relay::{LISTENERS_COUNT, SESSIONS_OUT_COUNT_MAX};
-use platform::{ConnectError, Entropy as _, Origin, ResolveError, Source, StreamError};
+use platform::{ConnectError, Entropy as _, Origin, Source, StreamError};
 use qemu_virt::{Entropy, NetworkDevice};
 use relay::NetworkState;
 use settings::{Network, Settings};
