@@ -6,6 +6,8 @@ pub const HOST_NAME_BYTES_MAX: usize = 253;
 pub const LABEL_BYTES_MAX: usize = 63;
 /// Networks that may relay. A site has a handful; Exchange Online's published IPv4 and IPv6 list has about 20.
 pub const RELAY_NETWORKS_COUNT_MAX: usize = 48;
+/// Places where clients may connect to: the usual port and one for applications, on two interfaces.
+pub const LISTEN_PLACES_COUNT_MAX: usize = 4;
 /// Name servers that are asked; as many as the network stack holds.
 pub const DNS_SERVERS_COUNT_MAX: usize = 3;
 /// Octets of the whole configuration, encoded. Every name, mailbox and list full takes about 4,700.
@@ -153,3 +155,5 @@ pub const RELAY_PREFIX_V4_MIN: u8 = 8;
 pub const RELAY_PREFIX_V6_MIN: u8 = 7;
 /// Longest prefix of an own static address: a /31 or /32 leaves no room for a gateway.
 pub const OWN_PREFIX_V4_MAX: u8 = 30;
+/// Longest prefix of the own IPv6 network: two machines (RFC 6164).
+pub const OWN_PREFIX_V6_MAX: u8 = 127;

@@ -77,6 +77,8 @@ pub enum Fault<'a> {
     Gateway(&'a str),
     /// Neither `dhcp` nor an address.
     Network(&'a str),
+    /// Not an own IPv6 address.
+    Network6(&'a str),
     /// Not a port.
     Port(&'a str),
     /// Not one of the words that stand to choice.
@@ -232,11 +234,16 @@ impl fmt::Display for Fault<'_> {
                 )
             }
             Self::Gateway(text) => {
-                write!(f, "gateway {} must be another IPv4 address inside the own network", Quoted(text))
+                write!(f, "gateway {} must be another address inside the own network", Quoted(text))
             }
             Self::Network(text) => write!(
                 f,
                 "{} is not a network; `dhcp`, or `ADDRESS/BITS GATEWAY` as in `192.0.2.10/24 192.0.2.1`",
+                Quoted(text)
+            ),
+            Self::Network6(text) => write!(
+                f,
+                "{} is not an IPv6 network; `ADDRESS/BITS [GATEWAY]` as in `2001:db8::10/64`, or `none`",
                 Quoted(text)
             ),
             Self::Port(text) => {
@@ -344,8 +351,6 @@ pub enum Problem {
     NoHostname,
     /// A next hop by name, and nobody to ask for its address.
     NoDnsServer,
-    /// Name servers of one's own beside those of DHCP, which would be ignored.
-    DnsServersWithDhcp,
     /// A name server or next hop that only a machine with an IPv6 address reaches.
     NoIpv6,
     /// The next hop is outside the own network, and there is no gateway.
@@ -370,11 +375,8 @@ impl fmt::Display for Problem {
             Self::NoDnsServer => f.write_str(
                 "next-hop is a name, but with a static network nobody resolves it; `set dns-servers ADDRESS`",
             ),
-            Self::DnsServersWithDhcp => f.write_str(
-                "dns-servers go with a static network, DHCP names its own; `set dns-servers none`",
-            ),
             Self::NoIpv6 => f.write_str(
-                "dns-servers and next-hop cannot be IPv6 addresses yet, for want of an own one; use IPv4 or a name",
+                "dns-servers and next-hop cannot be IPv6 addresses without an own one; `set address6 ADDRESS/BITS`",
             ),
             Self::NoGateway { network } => write!(
                 f,

@@ -61,7 +61,8 @@ pub use stored::{Unusable, VERSION, decode, encode};
 pub use table::{Row, Table, TableError, TableKind};
 pub use text::{NAMES, SetLine, Value};
 pub use types::{
-    Clock, HostName, IpNetwork, MailAddress, Network, NextHop, NextHopHost, Settings, WithoutIdentity,
+    Clock, HostName, IpNetwork, MailAddress, Network, Network6, NextHop, NextHopHost, Settings,
+    WithoutIdentity,
 };
 
 /// Parses a host name, for callers that build settings without text.

@@ -2,12 +2,15 @@
 
 use crate::domain::canonical;
 use crate::fault::Fault;
-use crate::types::{HostName, IpNetwork, MailAddress, Network, NextHop, NextHopHost, masked_v4, masked_v6};
+use crate::types::{
+    HostName, IpNetwork, MailAddress, Network, Network6, NextHop, NextHopHost, masked_v4, masked_v6,
+};
 use alloc::boxed::Box;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use envelope::{AddressError, MailboxRef};
 use limits::net::INTERFACES_COUNT;
 use limits::net::SMTP_PORT;
+use limits::settings::OWN_PREFIX_V6_MAX;
 use limits::settings::{
     HOST_NAME_BYTES_MAX, LABEL_BYTES_MAX, OWN_PREFIX_V4_MAX, RELAY_PREFIX_V4_MIN, RELAY_PREFIX_V6_MIN,
 };
@@ -179,6 +182,41 @@ pub fn own_network(value: &str) -> Result<Network, Fault<'_>> {
     words
         .next()
         .map_or(Ok(Network::Static { address, prefix, gateway }), |more| Err(Fault::TooManyWords(more)))
+}
+
+/// `none`, or `ADDRESS/BITS [[gateway] GATEWAY]` of IPv6.
+pub fn own_network6(value: &str) -> Result<Option<Network6>, Fault<'_>> {
+    let mut words = value.split_ascii_whitespace().peekable();
+    let first = words.next().ok_or(Fault::NoValue { example: "2001:db8::10/64 2001:db8::1" })?;
+    if first == "none" {
+        return words.next().map_or(Ok(None), |more| Err(Fault::TooManyWords(more)));
+    }
+    let (before, digits) = first.split_once('/').ok_or(Fault::Network6(first))?;
+    let address: Ipv6Addr = before.parse().map_err(|_| Fault::Network6(first))?;
+    let local = address.is_unicast_link_local() || address.to_ipv4_mapped().is_some();
+    if local || address.is_multicast() || address.is_unspecified() || address.is_loopback() {
+        return Err(Fault::Network6(first));
+    }
+    let prefix = number(digits)
+        .and_then(|n| u8::try_from(n).ok())
+        .filter(|n| (1..=OWN_PREFIX_V6_MAX).contains(n))
+        .ok_or(Fault::Network6(first))?;
+    let network = |address: Ipv6Addr| masked_v6(address.to_bits(), prefix);
+    let named = words.next_if(|word| matches!(*word, "gateway" | "via")).is_some();
+    let gateway = match words.next() {
+        None if named => return Err(Fault::NoValue { example: "2001:db8::10/64 2001:db8::1" }),
+        None | Some("none") => None,
+        Some(word) => {
+            let gateway: Ipv6Addr = word.parse().map_err(|_| Fault::Gateway(word))?;
+            let near = gateway.is_unicast_link_local() || network(gateway) == network(address);
+            if !near || gateway == address {
+                return Err(Fault::Gateway(word));
+            }
+            Some(gateway)
+        }
+    };
+    let network = Network6 { address, prefix, gateway };
+    words.next().map_or(Ok(Some(network)), |more| Err(Fault::TooManyWords(more)))
 }
 
 pub fn port(text: &str) -> Result<u16, Fault<'_>> {

@@ -1,9 +1,11 @@
 //! Settings by name: show, set, check, export.
 
 use crate::fault::{Fault, Problem};
+use crate::listener::Listener;
 use crate::parse;
 use crate::types::{
-    Clock, HostName, IpNetwork, MailAddress, Network, NextHop, NextHopHost, Settings, WithoutIdentity,
+    Clock, HostName, IpNetwork, MailAddress, Network, Network6, NextHop, NextHopHost, Settings,
+    WithoutIdentity,
 };
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr};
@@ -17,7 +19,11 @@ pub const NAMES: &[(&str, &str)] = &[
     ("own-names", "further names of this appliance, or none"),
     ("own-addresses", "addresses that others see it at, or none"),
     ("network", "dhcp, or ADDRESS/BITS GATEWAY"),
-    ("dns-servers", "with a static network: up to 3 addresses, or none"),
+    ("address6", "IPv6 ADDRESS/BITS [GATEWAY], or none"),
+    ("network2", "second interface: off, dhcp, or ADDRESS/BITS GATEWAY"),
+    ("address6-2", "second interface: IPv6 ADDRESS/BITS [GATEWAY], or none"),
+    ("listeners", "where clients connect: *:25, ADDRESS:PORT, ifN:PORT"),
+    ("dns-servers", "up to 3 addresses, or none for those from DHCP"),
     ("relay-networks", "clients that may send, ADDRESS/BITS, or none"),
     ("next-hop", "server for all mail, HOST[:PORT], or none"),
     ("next-hop-exchange", "on: next-hop is an own Exchange server; or off"),
@@ -64,6 +70,13 @@ impl fmt::Display for Network {
                 write!(f, "{address}/{prefix} {gateway}")
             }
         }
+    }
+}
+
+impl fmt::Display for Network6 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.prefix)?;
+        self.gateway.map_or(Ok(()), |gateway| write!(f, " {gateway}"))
     }
 }
 
@@ -148,6 +161,11 @@ impl fmt::Display for Value<'_> {
             "own-names" => List(&settings.own_names).fmt(f),
             "own-addresses" => List(&settings.own_addresses).fmt(f),
             "network" => settings.network.fmt(f),
+            "address6" => OrNone(&settings.address6).fmt(f),
+            "network2" if settings.network2.is_none() => f.write_str("off"),
+            "network2" => OrNone(&settings.network2).fmt(f),
+            "address6-2" => OrNone(&settings.address6_2).fmt(f),
+            "listeners" => List(&settings.listeners).fmt(f),
             "dns-servers" => List(&settings.dns_servers).fmt(f),
             "relay-networks" => List(&settings.relay_networks).fmt(f),
             "next-hop" => OrNone(&settings.next_hop).fmt(f),
@@ -316,6 +334,18 @@ impl Settings {
                     edit_list(&self.own_addresses, value, "198.51.100.7", full, parse::address)?;
             }
             "network" => self.network = parse::own_network(value)?,
+            "address6" => self.address6 = parse::own_network6(value)?,
+            "network2" if value == "off" || value == "none" => self.network2 = None,
+            "network2" => self.network2 = Some(parse::own_network(value)?),
+            "address6-2" => self.address6_2 = parse::own_network6(value)?,
+            "listeners" => {
+                let full = Fault::TooMany { what: "listeners", max: bounds::LISTEN_PLACES_COUNT_MAX };
+                let listeners = edit_list(&self.listeners, value, "*:25", full, Listener::parse)?;
+                if listeners.is_empty() {
+                    return Err(Fault::NoValue { example: "*:25" });
+                }
+                self.listeners = listeners;
+            }
             "dns-servers" => {
                 self.dns_servers =
                     edit_list(&self.dns_servers, value, "192.0.2.53", Fault::TooManyServers, parse::address)?;
@@ -434,10 +464,8 @@ impl Settings {
         if self.hostname.is_none() && carries_mail {
             return Err(Problem::NoHostname);
         }
-        if self.network == Network::Dhcp && !self.dns_servers.is_empty() {
-            return Err(Problem::DnsServersWithDhcp);
-        }
-        if self.dns_servers.iter().any(IpAddr::is_ipv6) {
+        let has_ipv6 = self.address6.is_some() || self.address6_2.is_some();
+        if !has_ipv6 && self.dns_servers.iter().any(IpAddr::is_ipv6) {
             return Err(Problem::NoIpv6);
         }
         for next_hop in self.next_hop.iter().chain(&self.null_sender_next_hop) {
@@ -458,28 +486,38 @@ impl Settings {
     /// # Errors
     /// The first thing that does not fit.
     pub fn check_next_hop(&self, next_hop: &NextHop) -> Result<(), Problem> {
-        match &next_hop.host {
-            NextHopHost::Address(IpAddr::V6(_)) => return Err(Problem::NoIpv6),
-            NextHopHost::Name(name) if next_hop.port == SMTP_PORT && self.hostname.as_ref() == Some(name) => {
-                return Err(Problem::NextHopIsSelf);
-            }
-            _ => {}
+        let is_ours = match &next_hop.host {
+            NextHopHost::Name(name) => self.hostname.as_ref() == Some(name),
+            NextHopHost::Address(hop) => self.interfaces().iter().any(|(v4, v6)| match hop {
+                IpAddr::V4(hop) => matches!(v4, Some(Network::Static { address, .. }) if address == hop),
+                IpAddr::V6(hop) => v6.is_some_and(|v6| v6.address == *hop),
+            }),
+        };
+        if is_ours && self.listeners.iter().any(|listener| listener.port == next_hop.port) {
+            return Err(Problem::NextHopIsSelf);
         }
-        let Network::Static { address, prefix, gateway } = self.network else { return Ok(()) };
+        let by_dhcp = self.network == Network::Dhcp || self.network2 == Some(Network::Dhcp);
         match &next_hop.host {
-            NextHopHost::Name(_) if self.dns_servers.is_empty() => Err(Problem::NoDnsServer),
-            NextHopHost::Address(IpAddr::V4(hop)) if *hop == address && next_hop.port == SMTP_PORT => {
-                Err(Problem::NextHopIsSelf)
+            NextHopHost::Name(_) if !by_dhcp && self.dns_servers.is_empty() => Err(Problem::NoDnsServer),
+            NextHopHost::Address(IpAddr::V6(_)) if self.address6.is_none() && self.address6_2.is_none() => {
+                Err(Problem::NoIpv6)
             }
-            NextHopHost::Address(IpAddr::V4(hop)) if gateway.is_none() => {
-                let network = |address: Ipv4Addr| crate::types::masked_v4(address.to_bits(), prefix);
-                if network(*hop) == network(address) {
-                    Ok(())
-                } else {
-                    Err(Problem::NoGateway { network: self.network })
-                }
+            NextHopHost::Address(IpAddr::V4(hop)) if !by_dhcp && !self.may_reach(*hop) => {
+                Err(Problem::NoGateway { network: self.network })
             }
             _ => Ok(()),
         }
+    }
+
+    /// Whether a static network holds the address or has a gateway.
+    fn may_reach(&self, hop: Ipv4Addr) -> bool {
+        self.interfaces().iter().any(|(network, _)| match network {
+            Some(Network::Static { gateway: Some(_), .. }) => true,
+            Some(Network::Static { address, prefix, gateway: None }) => {
+                let network = |address: Ipv4Addr| crate::types::masked_v4(address.to_bits(), *prefix);
+                network(hop) == network(*address)
+            }
+            Some(Network::Dhcp) | None => false,
+        })
     }
 }

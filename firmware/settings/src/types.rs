@@ -1,10 +1,12 @@
 //! The values. Each is always valid: the only way from text into them is a checked parse.
 
+use crate::listener::{Listener, Place};
 use alloc::boxed::Box;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use heapless::Vec;
+use limits::net::{INTERFACES_COUNT, SMTP_PORT};
 use limits::settings::{
-    DELAY_WARNING_S_DEFAULT, DESTINATION_CONNECTIONS_DEFAULT, DNS_SERVERS_COUNT_MAX,
+    DELAY_WARNING_S_DEFAULT, DESTINATION_CONNECTIONS_DEFAULT, DNS_SERVERS_COUNT_MAX, LISTEN_PLACES_COUNT_MAX,
     MESSAGE_LIFETIME_S_DEFAULT, OWN_ADDRESSES_COUNT_MAX, RELAY_NETWORKS_COUNT_MAX, RETRY_FIRST_S_DEFAULT,
     RETRY_MAX_S_DEFAULT, SHARE_PERCENT_DEFAULT,
 };
@@ -57,6 +59,17 @@ pub enum Network {
     },
 }
 
+/// A fixed IPv6 address of an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Network6 {
+    /// Own address.
+    pub address: Ipv6Addr,
+    /// Prefix length, 1 to 127.
+    pub prefix: u8,
+    /// Default route, inside the network or link-local; without it only neighbours are reached.
+    pub gateway: Option<Ipv6Addr>,
+}
+
 /// Where the next hop is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum NextHopHost {
@@ -104,9 +117,17 @@ pub struct Settings {
     pub own_names: alloc::vec::Vec<HostName>,
     /// Addresses that others see this appliance at, where a device between them translates.
     pub own_addresses: Vec<IpAddr, OWN_ADDRESSES_COUNT_MAX>,
-    /// Own address.
+    /// Own address on the first interface.
     pub network: Network,
-    /// Name servers of a static network; with DHCP there are those that it names.
+    /// Its IPv6 address, if it has one.
+    pub address6: Option<Network6>,
+    /// Own address on the second interface; `None`: it is off.
+    pub network2: Option<Network>,
+    /// Its IPv6 address, if it has one.
+    pub address6_2: Option<Network6>,
+    /// Where clients may connect to; never empty.
+    pub listeners: Vec<Listener, LISTEN_PLACES_COUNT_MAX>,
+    /// Name servers; empty: those that DHCP names.
     pub dns_servers: Vec<IpAddr, DNS_SERVERS_COUNT_MAX>,
     /// Clients that may relay; empty: nobody.
     pub relay_networks: Vec<IpNetwork, RELAY_NETWORKS_COUNT_MAX>,
@@ -155,6 +176,10 @@ impl Default for Settings {
             own_names: alloc::vec::Vec::new(),
             own_addresses: Vec::new(),
             network: Network::Dhcp,
+            address6: None,
+            network2: None,
+            address6_2: None,
+            listeners: Vec::from_iter([Listener { place: Place::Any, port: SMTP_PORT }]),
             dns_servers: Vec::new(),
             relay_networks: Vec::new(),
             next_hop: None,
@@ -178,6 +203,12 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// What is set for each interface, the first one first: IPv4 (`None`: off) and IPv6.
+    #[must_use]
+    pub const fn interfaces(&self) -> [(Option<Network>, Option<Network6>); INTERFACES_COUNT] {
+        [(Some(self.network), self.address6), (self.network2, self.address6_2)]
+    }
+
     /// Own host name, or the stand-in of RFC 2606 while none is set.
     #[must_use]
     pub fn hostname(&self) -> &str {

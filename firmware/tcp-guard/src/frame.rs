@@ -134,7 +134,8 @@ impl<'f> Segment<'f> {
         *place = value.to_be_bytes();
         // A number at an odd place, as some write SACK blocks, lies across three words of the sum: its octets have
         // changed sides, and so does what is added (RFC 1071 §2, byte order independence).
-        let (old, new) = if at % 2 == 0 { (old, value) } else { (old.rotate_left(8), value.rotate_left(8)) };
+        let (old, new) =
+            if at.is_multiple_of(2) { (old, value) } else { (old.rotate_left(8), value.rotate_left(8)) };
         let Some(sum) = self.header.get_mut(CHECKSUM_AT..).and_then(|rest| rest.first_chunk_mut()) else {
             return;
         };
