@@ -24,7 +24,9 @@ use keystore::{IdentityId, KeystoreError, Selection};
 use limits::relay::{DECIDE_AGAIN_S, MESSAGE_READ_BYTES};
 use platform::Entropy;
 use policy::{Action, Decision, Identity, Reason, Rules, WithoutIdentity};
-use smime::{Facts, Firewalled, Protection, RawSignature, Recipe, Scanner, Signing, SigningError};
+use smime::{
+    Canonicalising, Facts, Firewalled, Protection, RawSignature, Recipe, Scanner, Signing, SigningError,
+};
 use smtp::trace::Received;
 use spool::{ArrivalInfo, SpoolError};
 
@@ -134,8 +136,7 @@ async fn decide<P: Platform>(
             (recipe, Told::Sign { identity: identity.0 })
         }
         Action::Pass => {
-            let recipe = Recipe::pass(prepend.as_bytes(), facts.header.firewalled)
-                .map_err(|_| Trouble::Hold("the trace field does not fit a recipe".into()))?;
+            let recipe = pass(appliance, id, &facts, &prepend, buffer).await?;
             count(&appliance.counters.passed, 1);
             let touched = matches!(facts.protection, Protection::None);
             (recipe, if touched { Told::Pass } else { Told::PassUntouched })
@@ -146,6 +147,24 @@ async fn decide<P: Platform>(
     appliance.spool.set_recipe(id, &recipe.to_bytes()).await?;
     appliance.record(&Event::Decided { id, decision: told, reason: (&*reason).into() });
     Ok(())
+}
+
+/// The recipe of a message that is not signed: it leaves as it is, or in canonical form if it came in chunks and has octets
+/// that no line may have. What is protected is never touched.
+async fn pass<P: Platform>(
+    appliance: &Appliance<'_, P>,
+    id: QueueId,
+    facts: &Facts,
+    prepend: &str,
+    buffer: &mut [u8],
+) -> Result<Recipe, Trouble> {
+    let unfit = |_| Trouble::Hold("the trace field does not fit a recipe".into());
+    if !facts.odd || facts.protection != Protection::None {
+        return Recipe::pass(prepend.as_bytes(), facts.header.firewalled).map_err(unfit);
+    }
+    let mut canonical = Box::new(Canonicalising::new(facts, prepend.as_bytes()).map_err(unfit)?);
+    read_all(appliance, id, buffer, |octets| canonical.push(octets)).await?;
+    Ok(canonical.finish())
 }
 
 /// A report of ours leaves as it was made.
@@ -170,7 +189,7 @@ async fn facts<P: Platform>(
     if let Ok(facts) = Facts::from_bytes(&bytes) {
         return Ok(facts);
     }
-    let mut scanner = Box::new(Scanner::new());
+    let mut scanner = Box::new(Scanner::of_chunks());
     read_all(appliance, id, buffer, |octets| scanner.push(octets)).await?;
     Ok(scanner.finish())
 }

@@ -17,6 +17,7 @@
 //! | 452 4.5.3 to a recipient | a further transaction at once |
 
 mod connection;
+mod form;
 mod outcome;
 mod search;
 mod transaction;
@@ -213,7 +214,7 @@ async fn deliver_many<P: Platform, S: Stream>(
         if !reusable || !connection.is_ready_again().await {
             return connection.abort();
         }
-        if sent >= MESSAGES_PER_CONNECTION_MAX {
+        if sent >= MESSAGES_PER_CONNECTION_MAX || connection.is_spent() {
             break;
         }
         let linger = appliance.timer.sleep_until(appliance.now().plus_ms(CONNECTION_LINGER_MS));

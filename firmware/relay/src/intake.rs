@@ -6,7 +6,7 @@
 //! open). It also gives the log the sender and the recipient that were tried.
 //!
 //! # What is stored
-//! The content exactly as it came. The trace field and, for relay clients, missing Date and Message-ID fields are put
+//! The content exactly as it came; by BDAT that may be any octets. What leaves is made of it later ([`crate::decide`]). The trace field and, for relay clients, missing Date and Message-ID fields are put
 //! before it when it leaves: they are part of the recipe ([`crate::decide`]), made from the arrival record.
 //!
 //! # When a message is ours
@@ -38,7 +38,7 @@ use limits::relay::{
 use platform::{Origin, Stream};
 use smime::Scanner;
 use smtp::Reply;
-use smtp::server::{Config, End, Event as Said, Offers, Question, Server, Violation};
+use smtp::server::{Config, End, Event as Said, Question, Server, Violation};
 use spool::{Admission, Arrival, Class, Incoming, NewRecipient, SpoolError, SpoolFull};
 
 /// Serves one connection from greeting to close. Dropping the future half-way loses nothing that was answered with 250.
@@ -48,10 +48,7 @@ pub async fn session<P: Platform, S: Stream>(appliance: &Appliance<'_, P>, strea
     let client = origin.client.to_canonical();
     let open = Open::new(appliance, client);
     let settings = appliance.settings();
-    let config = Config {
-        offers: Offers { limits: true, ..Offers::NONE },
-        ..Config::new(settings.banner_name().into(), settings.message_bytes_max)
-    };
+    let config = Config::new(settings.banner_name().into(), settings.message_bytes_max);
     drop(settings);
     let server = if open.0.counters.sessions_open.get() > SESSIONS_IN_COUNT_MAX as u64 {
         Server::refusing(
@@ -220,7 +217,7 @@ impl<'a, 'f, P: Platform> Session<'a, 'f, P> {
                 self.mail(question, sender, declared_size, dsn);
             }
             Said::Rcpt { question, recipient, dsn } => self.rcpt(question, recipient, dsn),
-            Said::DataStart { question, .. } => self.data_start(question),
+            Said::DataStart { question, chunked } => self.data_start(question, chunked),
             // In boxes: what the store needs while it writes would otherwise be in every session's static future, and
             // few sessions write at the same moment.
             Said::Data(content) => Box::pin(self.data(content)).await,
@@ -330,7 +327,7 @@ impl<'a, 'f, P: Platform> Session<'a, 'f, P> {
         admitted.map_err(full_reply)
     }
 
-    fn data_start(&mut self, question: Question) {
+    fn data_start(&mut self, question: Question, chunked: bool) {
         if self.appliance.stopping.get() {
             return self.refuse(question, Stage::Data, None, &stopping_reply());
         }
@@ -339,7 +336,8 @@ impl<'a, 'f, P: Platform> Session<'a, 'f, P> {
             let reply = store_reply(SpoolError::Flash);
             return self.refuse(question, Stage::Data, None, &reply);
         };
-        let scanner = Box::new(Scanner::new());
+        // By DATA comes nothing that a line may not hold: the machine sees to it, and the scanner need not.
+        let scanner = Box::new(if chunked { Scanner::of_chunks() } else { Scanner::new() });
         self.letter = Some(Letter { incoming, claim, scanner, header_checked: false });
         self.server.accept(question);
     }
@@ -379,6 +377,11 @@ impl<'a, 'f, P: Platform> Session<'a, 'f, P> {
             return self.refuse(question, Stage::Data, None, &reply);
         };
         let facts = letter.scanner.finish();
+        if facts.odd_header {
+            let text = "Message refused: a NUL or a CR without LF in a header";
+            let reply = Reply::new(554, EnhancedStatus(5, 6, 0), text);
+            return self.refuse(question, Stage::Data, None, &reply);
+        }
         // A header that never ends was not checked on the way.
         if facts.header.received_count > RECEIVED_COUNT_MAX {
             let reply =

@@ -5,6 +5,8 @@
 //! greeting, from a network that may relay; senders are at `example.org`, recipients at `example.net`.
 #![forbid(unsafe_code)]
 
+mod bdat;
+
 /// One thing that the client does.
 #[derive(Clone, Debug)]
 pub enum Step {
@@ -71,6 +73,11 @@ impl Builder {
         self
     }
 
+    fn expect_many(mut self, count: usize, replies: &'static [&'static str]) -> Self {
+        self.0.steps.push(Step::ExpectMany(count, replies));
+        self
+    }
+
     /// One line that gets one reply.
     fn line(self, line: &str, reply: &'static [&'static str]) -> Self {
         self.send(line.to_owned() + "\r\n").expect(reply)
@@ -116,7 +123,18 @@ impl Builder {
 /// All malformed sessions. Names are unique.
 #[must_use]
 pub fn sessions() -> Vec<Session> {
-    [lines(), order(), addresses(), parameters(), floods(), contents(), cut_off(), smuggling()].concat()
+    [
+        lines(),
+        order(),
+        addresses(),
+        parameters(),
+        floods(),
+        contents(),
+        cut_off(),
+        smuggling(),
+        bdat::sessions(),
+    ]
+    .concat()
 }
 
 /// Paths, as they stand behind `RCPT TO:`, by which mail has been got through relays that were not meant to be open.
@@ -249,11 +267,6 @@ fn order() -> Vec<Session> {
             .line("EHLO again.example.org", &["250 "])
             .line("DATA", &["503"])
             .usable(),
-        session("chunk_that_was_not_offered")
-            .rcpt()
-            .send("BDAT 30 LAST\r\nMAIL FROM:<x@example.org>\r\nRSET\r\n")
-            .expect(&["502 5.5.1"])
-            .ends(Ending::Closed),
         session("starttls_that_was_not_offered").hello().line("STARTTLS", &["502 5.5.1"]).usable(),
         session("auth_that_was_not_offered").hello().line("AUTH PLAIN AGEAYg==", &["502 5.5.1"]).usable(),
         session("trust_from_xclient").hello().line("XCLIENT ADDR=127.0.0.1", &["502 5.5.1"]).usable(),
@@ -313,7 +326,28 @@ fn parameters() -> Vec<Session> {
         mail("size_below_zero", "SIZE=-1", &["501 5.5.4"]),
         mail("size_without_a_value", "SIZE", &["501 5.5.4"]),
         mail("size_twice", "SIZE=1 SIZE=2", &["501 5.5.4"]),
-        mail("unknown_body", "BODY=BINARYMIME", &["555 5.5.4"]),
+        mail("unknown_body", "BODY=7BITMIME", &["555 5.5.4"]),
+        mail("utf8_with_a_value", "SMTPUTF8=YES", &["501 5.5.4"]),
+        mail("utf8_twice", "SMTPUTF8 SMTPUTF8", &["501 5.5.4"]),
+        session("utf8_after_helo")
+            .line("HELO client.example.org", &["250 "])
+            .line("MAIL FROM:<sender@example.org> SMTPUTF8", &["555 5.5.4"])
+            .usable(),
+        session("utf8_that_is_none")
+            .hello()
+            .send(&b"MAIL FROM:<\xFF@example.org> SMTPUTF8\r\n"[..])
+            .expect(&["501 5.1.7"])
+            .usable(),
+        session("utf8_recipient_without_saying_so")
+            .mail()
+            .line("RCPT TO:<b\u{fc}ro@example.net>", &["553 5.6.7"])
+            .line("RCPT TO:<office@b\u{fc}cher.example>", &["553 5.6.7"])
+            .usable(),
+        session("utf8_recipient_that_turns_text_round")
+            .hello()
+            .line("MAIL FROM:<sender@example.org> SMTPUTF8", &["250 2.1.0"])
+            .line("RCPT TO:<a\u{202e}b@example.net>", &["501 5.1.3"])
+            .usable(),
         mail("auth_parameter", "AUTH=<>", &["555 5.5.4"]),
         mail("unknown_parameter", "FOO=BAR", &["555 5.5.4"]),
         mail("parameter_that_is_none", "=;=", &["501 5.5.4"]),

@@ -63,6 +63,8 @@ pub(super) struct Connection<'a, 'f, P: Platform, S> {
     stream: S,
     pub(super) client: Client,
     pub(super) remote: SocketAddr,
+    /// Transactions that were begun.
+    pub(super) transactions: u32,
     pub(super) buffers: &'a mut Buffers,
     /// `buffers.replies[start..end]` has been read and not been taken yet.
     start: usize,
@@ -84,7 +86,7 @@ impl<'a, 'f, P: Platform, S: Stream> Connection<'a, 'f, P, S> {
         // What a connection that broke has left there.
         buffers.emitted.clear();
         buffers.gathered.clear();
-        Self { appliance, stream, client, remote, buffers, start: 0, end: 0 }
+        Self { appliance, stream, client, remote, transactions: 0, buffers, start: 0, end: 0 }
     }
 
     /// Reads the greeting and says hello.
@@ -248,6 +250,11 @@ impl<'a, 'f, P: Platform, S: Stream> Connection<'a, 'f, P, S> {
     /// After a transaction: waits until the peer is ready for another one. `false`: the connection is over.
     pub(super) async fn is_ready_again(&mut self) -> bool {
         self.client.is_ready() || matches!(self.next().await, Event::Ready)
+    }
+
+    /// Whether the peer takes no further transaction over this connection, by the limit that it announced (RFC 9422 §4.1).
+    pub(super) fn is_spent(&self) -> bool {
+        self.client.capabilities().messages_max.is_some_and(|most| self.transactions >= most)
     }
 
     /// Says QUIT, waits for the answer, closes.

@@ -29,6 +29,11 @@ impl Failure {
         Self { text: format!("{reply}"), permanence: reply.permanence(), reply: Some(reply.clone()) }
     }
 
+    /// Our own word: the peer was not asked.
+    pub(super) fn unfit(why: &str) -> Self {
+        Self { reply: None, text: why.into(), permanence: Permanence::Permanent }
+    }
+
     /// The new state of a recipient that had so many attempts before.
     fn state(&self, attempts: u8, pauses: &Pauses) -> RecipientState {
         let status = Status::new(self.reply.as_ref().map_or(0, |r| r.code), &self.text);
@@ -105,6 +110,7 @@ pub(super) async fn record<P: Platform, S: Stream>(
                 RecipientState::Relayed(Status::new(reply.code, &format!("{reply}")))
             }
             (Word::Accepted, Ok(_)) => RecipientState::Delivered,
+            (Word::Unfit(why), _) => Failure::unfit(why).state(h.attempts, &pauses),
             (Word::Refused(reply), _) => Failure::from_reply(reply).state(h.attempts, &pauses),
             (Word::Accepted | Word::None, Err(failure)) => failure.state(h.attempts, &pauses),
         };

@@ -1,9 +1,10 @@
 //! One errand over one connection: its recipients, its content, what the peer said.
 
-use super::connection::{Connection, Interrupted, end_text};
+use super::connection::{Buffers, Connection, Interrupted, end_text};
+use super::form::{Form, NOT_CONVERTIBLE, UTF8_NOT_TAKEN, UTF8_RECIPIENT_NOT_TAKEN};
 use super::outcome::{Failure, record};
 use crate::counters::count;
-use crate::report::{is_eight_bit, tells_of_delivery};
+use crate::report::tells_of_delivery;
 use crate::schedule::{After, Errand};
 use crate::time::backoff_s;
 use crate::{Appliance, Platform};
@@ -14,10 +15,10 @@ use embassy_futures::yield_now;
 use envelope::{Body, Mailbox, Permanence, QueueId, RecipientParameters, ReversePath, SenderParameters};
 use limits::relay::{DUE_TOGETHER_S, UNREADABLE_AGAIN_S};
 use platform::Stream;
-use smime::{Audience, Emitter, Facts, Recipe};
+use smime::{Audience, Emitter, Recipe};
 use smtp::Reply;
 use smtp::client::{
-    BeginError, End, Event, MessageOutcome, RecipientOutcome, RecipientQuestion, Transaction,
+    BeginError, Capabilities, End, Event, MessageOutcome, RecipientOutcome, RecipientQuestion, Transaction,
 };
 use spool::{ArrivalInfo, MessageState, Recipient, RecipientState, SpoolError};
 
@@ -49,6 +50,8 @@ pub(super) enum Word {
     /// Not in this transaction, but at once in another.
     Later,
     Refused(Reply),
+    /// Not asked, because the peer cannot take it; our own words for it.
+    Unfit(&'static str),
 }
 
 /// How one transaction ended.
@@ -59,6 +62,8 @@ pub(super) enum Ending {
     Closed(End),
     /// It cannot begin: the message is too large for the peer.
     TooLarge(u64),
+    /// It cannot begin: the peer does not take such a message; our own words for it.
+    Unfit(&'static str),
     /// The stored message cannot be read: the connection must not go on.
     Unreadable(SpoolError),
 }
@@ -68,6 +73,7 @@ pub(super) struct Letter {
     pub(super) errand: Errand,
     pub(super) arrival: ArrivalInfo,
     recipe: Recipe,
+    form: Form,
     pub(super) transaction: Transaction,
     /// Whether it goes to an Exchange server of the site.
     exchange: bool,
@@ -116,7 +122,7 @@ pub(super) async fn deliver<P: Platform, S: Stream>(
             return Verdict { after, news, reusable: false };
         }
         tried = true;
-        let reusable = matches!(ending, Ending::Answered(_) | Ending::TooLarge(_));
+        let reusable = matches!(ending, Ending::Answered(_) | Ending::TooLarge(_) | Ending::Unfit(_));
         let outcome = record(appliance, connection, &letter, ending, &handed, &mut page).await;
         news |= outcome.news;
         let Some(index) = outcome.again_from.filter(|_| reusable) else {
@@ -125,6 +131,9 @@ pub(super) async fn deliver<P: Platform, S: Stream>(
         // Some recipients did not fit into this transaction; progress was made, so this ends.
         if !connection.is_ready_again().await {
             return Verdict { after: After::Again, news, reusable: false };
+        }
+        if connection.is_spent() {
+            return Verdict { after: After::Again, news, reusable: true };
         }
         page.rewind(index);
     }
@@ -189,21 +198,18 @@ async fn load<P: Platform>(
     }
     let Ok(recipe) = Recipe::from_bytes(&bytes) else { return Ok(None) };
     appliance.spool.facts(id, &mut bytes).await?;
-    // Facts of another version: assume what harms least.
-    let eight_bit = is_eight_bit(&bytes).unwrap_or_else(|| {
-        Facts::from_bytes(&bytes).map_or(true, |facts| {
-            if recipe.is_signed() { facts.eight_bit_when_signed } else { facts.eight_bit }
-        })
-    });
+    let form = Form::of(&arrival, &recipe, &bytes);
     let exchange = appliance.schedule.is_exchange(errand.destination);
     let audience = if exchange { Audience::Exchange { marker: b"" } } else { Audience::Internet };
     let transaction = Transaction {
         sender: ReversePath::parse(&arrival.sender).map_err(|_| SpoolError::Damaged)?,
         size: recipe.emitted_size(arrival.size, audience).into(),
-        body: if eight_bit { Body::EightBitMime } else { Body::SevenBit },
+        // Known when it is known who takes it.
+        body: Body::SevenBit,
+        utf8: form.utf8,
         dsn: SenderParameters::from_bytes(&arrival.sender_extra),
     };
-    Ok(Some(Letter { errand, arrival, recipe, transaction, exchange }))
+    Ok(Some(Letter { errand, arrival, recipe, form, transaction, exchange }))
 }
 
 /// Runs one transaction to the peer's answer. Nothing is recorded here.
@@ -214,16 +220,34 @@ async fn transact<P: Platform, S: Stream>(
     page: &mut Page,
     handed: &mut Vec<Handed>,
 ) -> Ending {
-    match connection.client.begin(&letter.transaction) {
+    let peer = connection.client.capabilities();
+    let body = match letter.form.body(peer) {
+        Ok(body) => body,
+        Err(why) => return Ending::Unfit(why),
+    };
+    let mut transaction = Transaction { body, ..letter.transaction.clone() };
+    if body == Body::BinaryMime {
+        // Said before the first octet, and to the octet.
+        transaction.size = match emitted_octets(appliance, connection, letter).await {
+            Ok(octets) => octets,
+            Err(error) => return Ending::Unreadable(error),
+        };
+    }
+    match connection.client.begin(&transaction) {
         Ok(()) => {}
         Err(BeginError::TooLarge(most)) => return Ending::TooLarge(most),
+        Err(BeginError::BinaryNotOffered) => return Ending::Unfit(NOT_CONVERTIBLE),
+        Err(BeginError::Utf8NotOffered) => return Ending::Unfit(UTF8_NOT_TAKEN),
         Err(BeginError::NotReady) => return Ending::Closed(End::Disconnected),
     }
-    loop {
+    connection.transactions = connection.transactions.saturating_add(1);
+    // Recipients that the peer is not asked about.
+    let mut unasked = Vec::new();
+    let ending = loop {
         match connection.next().await {
             Event::WantRecipient(question) => {
                 let next = page.next(appliance).await;
-                if let Err(error) = hand_over(connection, letter, question, next, handed) {
+                if let Err(error) = hand_over(connection, letter, question, next, handed, &mut unasked) {
                     return Ending::Unreadable(error);
                 }
             }
@@ -236,16 +260,18 @@ async fn transact<P: Platform, S: Stream>(
                     };
                 }
             }
-            Event::WantContent => match send_content(appliance, connection, letter).await {
+            Event::WantContent => match send_content(appliance, connection, letter, body).await {
                 Ok(Ok(())) => {}
                 Ok(Err(why)) => connection.read_last_words(why).await,
                 Err(error) => return Ending::Unreadable(error),
             },
-            Event::Message(outcome) => return Ending::Answered(outcome),
+            Event::Message(outcome) => break Ending::Answered(outcome),
             Event::Closed(end) => return Ending::Closed(end),
             Event::Ready => return Ending::Closed(End::Disconnected),
         }
-    }
+    };
+    handed.append(&mut unasked);
+    ending
 }
 
 fn hand_over<P: Platform, S: Stream>(
@@ -254,23 +280,50 @@ fn hand_over<P: Platform, S: Stream>(
     question: RecipientQuestion,
     next: Result<Option<&Recipient>, SpoolError>,
     handed: &mut Vec<Handed>,
+    unasked: &mut Vec<Handed>,
 ) -> Result<(), SpoolError> {
-    match next? {
-        None => connection.client.no_more_recipients(question),
-        Some(recipient) => {
-            let mailbox = Mailbox::parse(&recipient.address).map_err(|_| SpoolError::Damaged)?;
-            let dsn = RecipientParameters::from_bytes(&recipient.extra);
-            connection.client.recipient(question, &mailbox, &dsn);
-            let attempts = match recipient.state {
-                RecipientState::Deferred { attempts, .. } => attempts,
-                _ => 0,
-            };
-            let tell_success = letter.transaction.sender != ReversePath::Null
-                && tells_of_delivery(&dsn, connection.client.capabilities().dsn);
-            handed.push(Handed { index: recipient.index, mailbox, attempts, tell_success, word: Word::None });
-        }
+    let Some(recipient) = next? else {
+        connection.client.no_more_recipients(question);
+        return Ok(());
+    };
+    let mailbox = Mailbox::parse(&recipient.address).map_err(|_| SpoolError::Damaged)?;
+    let dsn = RecipientParameters::from_bytes(&recipient.extra);
+    let peer = connection.client.capabilities();
+    let attempts = match recipient.state {
+        RecipientState::Deferred { attempts, .. } => attempts,
+        _ => 0,
+    };
+    let tell_success = letter.transaction.sender != ReversePath::Null && tells_of_delivery(&dsn, peer.dsn);
+    let index = recipient.index;
+    if is_beyond(peer, &mailbox, handed) {
+        connection.client.no_more_recipients(question);
+        unasked.push(Handed { index, mailbox, attempts, tell_success, word: Word::Later });
+    } else if connection.client.recipient(question, &mailbox, &dsn) {
+        handed.push(Handed { index, mailbox, attempts, tell_success, word: Word::None });
+    } else {
+        let word = Word::Unfit(UTF8_RECIPIENT_NOT_TAKEN);
+        unasked.push(Handed { index, mailbox, attempts, tell_success, word });
     }
     Ok(())
+}
+
+/// Whether a recipient is one more than the peer takes in one transaction, by the limits that it announced (RFC 9422 §4).
+fn is_beyond(peer: Capabilities, next: &Mailbox, handed: &[Handed]) -> bool {
+    let reached = |most: Option<u32>, count: usize| {
+        most.is_some_and(|most| count >= usize::try_from(most).unwrap_or(usize::MAX))
+    };
+    if reached(peer.recipients_max, handed.len()) {
+        return true;
+    }
+    let Some(most) = peer.recipient_domains_max else { return false };
+    if handed.iter().any(|other| other.mailbox.domain() == next.domain()) {
+        return false;
+    }
+    // One new domain after the other: each is counted where it stands first.
+    let first = |(at, one): &(usize, &Handed)| {
+        !handed.iter().take(*at).any(|other| other.mailbox.domain() == one.mailbox.domain())
+    };
+    reached(Some(most), handed.iter().enumerate().filter(first).count())
 }
 
 /// The recipients of a message that are due at one destination, read page by page.
@@ -369,15 +422,49 @@ impl Page {
     }
 }
 
+/// Counts what would leave.
+async fn emitted_octets<P: Platform, S: Stream>(
+    appliance: &Appliance<'_, P>,
+    connection: &mut Connection<'_, '_, P, S>,
+    letter: &Letter,
+) -> Result<u64, SpoolError> {
+    let mut emitter = Box::new(Emitter::new(&letter.recipe, letter.audience()));
+    let (mut offset, mut octets) = (0u32, 0u64);
+    let Buffers { stored, emitted, .. } = &mut *connection.buffers;
+    loop {
+        let read = appliance.spool.read(letter.arrival.id, offset, stored).await?;
+        if read == 0 {
+            break;
+        }
+        offset = offset.saturating_add(u32::try_from(read).unwrap_or(u32::MAX));
+        emitter.push(stored.get(..read).unwrap_or_default(), emitted);
+        octets = octets.saturating_add(emitted.len() as u64);
+        emitted.clear();
+        yield_now().await;
+    }
+    emitter.finish(emitted);
+    octets = octets.saturating_add(emitted.len() as u64);
+    emitted.clear();
+    Ok(octets)
+}
+
 /// Streams flash → emitter → client → wire.
 async fn send_content<P: Platform, S: Stream>(
     appliance: &Appliance<'_, P>,
     connection: &mut Connection<'_, '_, P, S>,
     letter: &Letter,
+    body: Body,
 ) -> Result<Result<(), Interrupted>, SpoolError> {
+    if let Err(why) = connection.send().await {
+        return Ok(Err(why));
+    }
     // Alone in memory because of its size: the worker's future stays small.
-    let mut emitter = Box::new(Emitter::new(&letter.recipe, letter.audience()));
+    let mut emitter = Box::new(match letter.form.conversion(connection.client.capabilities()) {
+        Some(facts) => Emitter::seven_bit(&letter.recipe, letter.audience(), facts),
+        None => Emitter::new(&letter.recipe, letter.audience()),
+    });
     let mut offset = 0u32;
+    let mut last = b'\n';
     loop {
         let stored = &mut connection.buffers.stored;
         let read = appliance.spool.read(letter.arrival.id, offset, stored).await?;
@@ -387,6 +474,7 @@ async fn send_content<P: Platform, S: Stream>(
         offset = offset.saturating_add(u32::try_from(read).unwrap_or(u32::MAX));
         let (stored, emitted) = (&connection.buffers.stored, &mut connection.buffers.emitted);
         emitter.push(stored.get(..read).unwrap_or_default(), emitted);
+        last = emitted.last().copied().unwrap_or(last);
         count(&appliance.counters.delivered_bytes, emitted.len() as u64);
         if let Err(why) = connection.send_content().await {
             return Ok(Err(why));
@@ -396,7 +484,12 @@ async fn send_content<P: Platform, S: Stream>(
     if offset != letter.arrival.size {
         return Err(SpoolError::Damaged);
     }
-    emitter.finish(&mut connection.buffers.emitted);
+    let emitted = &mut connection.buffers.emitted;
+    emitter.finish(emitted);
+    if emitted.last().copied().unwrap_or(last) != b'\n' && body != Body::BinaryMime {
+        // RFC 3030 §2: what came by BDAT may end without a line end; DATA cannot.
+        emitted.extend_from_slice(b"\r\n");
+    }
     count(&appliance.counters.delivered_bytes, connection.buffers.emitted.len() as u64);
     if let Err(why) = connection.send_content().await {
         return Ok(Err(why));
@@ -439,6 +532,7 @@ pub(super) fn meaning(
             text: format!("552 5.3.4 {size} octets, the next hop takes {most}"),
             permanence: Permanence::Permanent,
         }),
+        Ending::Unfit(why) => Err(Failure::unfit(why)),
         Ending::Unreadable(error) => return Err(error),
     })
 }

@@ -66,13 +66,28 @@ pub struct Capabilities {
 pub struct Transaction {
     /// The envelope sender.
     pub sender: ReversePath,
-    /// Octets of the content that will be given, for SIZE=.
+    /// Octets of the content that will be given, for SIZE=. For [`Body::BinaryMime`] exactly so many.
     pub size: u64,
-    /// Whether the content has octets above 127. `BODY=8BITMIME` is said where the peer offers it; where it does
-    /// not, the content goes out as it is, which every server in use passes on.
+    /// What octets the content has. For those above 127 `BODY=8BITMIME` is said where the peer offers it; where it does
+    /// not, whoever drives this should have converted what can be. [`Body::BinaryMime`] goes by BDAT, to peers that offer
+    /// CHUNKING and BINARYMIME; everything else goes by DATA, which every server reads alike.
     pub body: Body,
+    /// What the message is by RFC 6531.
+    pub utf8: Utf8,
     /// RET and ENVID, said where the peer offers DSN.
     pub dsn: SenderParameters,
+}
+
+/// Whether a message needs SMTPUTF8 of its way (RFC 6531 §3.4). Addresses are looked at beside it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Utf8 {
+    /// It came without, or needs none.
+    #[default]
+    No,
+    /// It came with SMTPUTF8 and its header is ASCII all the same: said where it is offered.
+    Offered,
+    /// Its header holds UTF-8: it goes to no peer that does not offer it.
+    Needed,
 }
 
 /// The right to hand over the next recipient.
@@ -172,6 +187,8 @@ pub enum ContentError {
     Nul,
     /// The content does not end in CRLF.
     Unterminated,
+    /// By BDAT: more or fewer octets than were announced.
+    WrongSize,
 }
 
 /// Why a transaction cannot begin.
@@ -179,6 +196,12 @@ pub enum ContentError {
 pub enum BeginError {
     /// The peer announced a maximum of so many octets: the message fails for good at this peer (`5.3.4`).
     TooLarge(u64),
+    /// The content goes by BDAT only, and the peer does not offer CHUNKING and BINARYMIME: it fails for good at this peer
+    /// (`5.6.3`).
+    BinaryNotOffered,
+    /// The sender or the header is in UTF-8, and the peer does not offer SMTPUTF8: it fails for good at this peer
+    /// (`5.6.7`).
+    Utf8NotOffered,
     /// [`Event::Ready`] has not been said: our bug.
     NotReady,
 }
@@ -201,7 +224,9 @@ enum Awaited {
     Mail,
     Rcpt,
     Data,
-    /// The dot that ends content.
+    /// The octets of a chunk that have not all been given yet.
+    Chunk,
+    /// The dot that ends content, or the last octet of a chunk.
     End,
     /// The dot that ends nothing.
     LoneDot,
@@ -219,7 +244,9 @@ enum State {
     Envelope(Envelope),
     /// From the `354` to the dot.
     Content(Stuffer),
-    /// After the dot.
+    /// From BDAT to the last octet of its chunk; so many are still to be given.
+    Chunk(u64),
+    /// After the dot or the chunk.
     Ended,
     Closed,
 }
@@ -240,6 +267,10 @@ struct Envelope {
     data_sent: bool,
     /// What DATA got.
     data_reply: Option<Reply>,
+    /// The content goes by BDAT: so many octets.
+    chunk: Option<u64>,
+    /// SMTPUTF8 has been said.
+    utf8_said: bool,
 }
 
 /// One connection's client side. Its size is fixed: an output buffer, a reply line, and the replies that are
@@ -330,24 +361,55 @@ impl Client {
         if !matches!(self.state, State::Ready) {
             return Err(BeginError::NotReady);
         }
-        let Transaction { sender, size, body, dsn } = transaction;
+        let Transaction { sender, size, body, utf8, dsn } = transaction;
+        let Capabilities { chunking, binary_mime, smtp_utf8, eight_bit_mime, .. } = self.capabilities;
+        let binary = *body == Body::BinaryMime;
+        if binary && !(chunking && binary_mime) {
+            return Err(BeginError::BinaryNotOffered);
+        }
+        if !smtp_utf8 && (*utf8 == Utf8::Needed || !sender.is_ascii()) {
+            return Err(BeginError::Utf8NotOffered);
+        }
         if let Some(max) = self.capabilities.size_max.filter(|max| size > max) {
             return Err(BeginError::TooLarge(max));
         }
         let size_parameter = Parameter(self.capabilities.size.then_some(*size));
-        let eight_bit = self.capabilities.eight_bit_mime && *body == Body::EightBitMime;
-        let body_parameter = if eight_bit { " BODY=8BITMIME" } else { "" };
+        let body_parameter = match body {
+            Body::BinaryMime => " BODY=BINARYMIME",
+            Body::EightBitMime if eight_bit_mime => " BODY=8BITMIME",
+            _ => "",
+        };
+        // Recipients in UTF-8 come only with a message that said it.
+        let utf8_said = smtp_utf8 && (*utf8 != Utf8::No || !sender.is_ascii());
+        let utf8_parameter = if utf8_said { " SMTPUTF8" } else { "" };
         let unsaid = SenderParameters::default();
         let dsn = if self.capabilities.dsn { dsn } else { &unsaid };
-        self.state = State::Envelope(Envelope::default());
-        let line = format_args!("MAIL FROM:<{sender}>{size_parameter}{body_parameter}{dsn}\r\n");
+        let chunk = binary.then_some(*size);
+        self.state = State::Envelope(Envelope { chunk, utf8_said, ..Envelope::default() });
+        let line =
+            format_args!("MAIL FROM:<{sender}>{size_parameter}{body_parameter}{utf8_parameter}{dsn}\r\n");
         self.command(Awaited::Mail, line);
         Ok(())
     }
 
     /// Hands over the next recipient. `dsn` is said where the peer offers it.
-    pub fn recipient(&mut self, question: RecipientQuestion, recipient: &Mailbox, dsn: &RecipientParameters) {
+    ///
+    /// Returns whether the peer can be asked. A recipient in UTF-8 at a peer without SMTPUTF8 cannot: it fails for good
+    /// (`5.6.7`), has no number, and the next one is wanted.
+    pub fn recipient(
+        &mut self,
+        question: RecipientQuestion,
+        recipient: &Mailbox,
+        dsn: &RecipientParameters,
+    ) -> bool {
         let RecipientQuestion(()) = question;
+        if let State::Envelope(envelope) = &mut self.state
+            && !recipient.is_ascii()
+            && !envelope.utf8_said
+        {
+            envelope.asked = false;
+            return false;
+        }
         if let State::Envelope(envelope) = &mut self.state
             && core::mem::take(&mut envelope.asked)
             && !envelope.all_handed
@@ -357,6 +419,7 @@ impl Client {
             let dsn = if self.capabilities.dsn { dsn } else { &unsaid };
             self.command(Awaited::Rcpt, format_args!("RCPT TO:<{recipient}>{dsn}\r\n"));
         }
+        true
     }
 
     /// Says that all recipients of the transaction have been handed over.
@@ -369,8 +432,8 @@ impl Client {
     }
 
     /// Takes content after [`Event::WantContent`] and says what to write: call it with the rest until all is
-    /// taken. Content consists of lines that end in CRLF; dots are stuffed here (RFC 5321 §4.5.2). Writing goes
-    /// past [`Self::transmit`], which is empty now.
+    /// taken. By DATA content consists of lines that end in CRLF; dots are stuffed here (RFC 5321 §4.5.2). By BDAT it is any
+    /// octets, as many as were announced. Writing goes past [`Self::transmit`], which must have been written before.
     ///
     /// If the connection has ended meanwhile, it takes everything and has nothing written; the next
     /// [`Self::receive`] says why.
@@ -378,18 +441,43 @@ impl Client {
     /// # Errors
     /// [`ContentError`]; nothing may be written any more, drop the connection.
     pub fn content<'c>(&mut self, content: &'c [u8]) -> Result<Piece<'c>, ContentError> {
-        let State::Content(stuffer) = &mut self.state else {
-            return Ok(Piece { send: &[], taken: content.len() });
+        let stuffer = match &mut self.state {
+            State::Content(stuffer) => stuffer,
+            State::Chunk(left) => {
+                let Some(rest) = left.checked_sub(content.len() as u64) else {
+                    self.close(End::Content(ContentError::WrongSize));
+                    return Err(ContentError::WrongSize);
+                };
+                *left = rest;
+                return Ok(Piece { send: content, taken: content.len() });
+            }
+            _ => return Ok(Piece { send: &[], taken: content.len() }),
         };
         stuffer.next(content).inspect_err(|error| self.close(End::Content(*error)))
     }
 
-    /// Ends the content with the lone dot, into [`Self::transmit`].
+    /// Ends the content: by DATA with the lone dot, into [`Self::transmit`].
     ///
     /// # Errors
-    /// [`ContentError::Unterminated`]: drop the connection.
+    /// [`ContentError::Unterminated`], [`ContentError::WrongSize`]: drop the connection.
     pub fn content_end(&mut self) -> Result<(), ContentError> {
-        let State::Content(stuffer) = &self.state else { return Ok(()) };
+        let stuffer = match &self.state {
+            State::Content(stuffer) => stuffer,
+            State::Chunk(0) => {
+                self.state = State::Ended;
+                if self.awaited.front() == Some(&Awaited::Chunk) {
+                    // From here on the peer may have the message.
+                    self.awaited.clear();
+                    _ = self.awaited.push_back(Awaited::End);
+                }
+                return Ok(());
+            }
+            State::Chunk(_) => {
+                self.close(End::Content(ContentError::WrongSize));
+                return Err(ContentError::WrongSize);
+            }
+            _ => return Ok(()),
+        };
         if !stuffer.is_at_line_start() {
             self.close(End::Content(ContentError::Unterminated));
             return Err(ContentError::Unterminated);
@@ -426,6 +514,7 @@ impl Client {
     pub fn timeout_s(&self) -> u32 {
         match self.awaited.front() {
             None if matches!(self.state, State::Content(_)) => CLIENT_CONTENT_TIMEOUT_S,
+            Some(Awaited::Chunk) => CLIENT_CONTENT_TIMEOUT_S,
             Some(Awaited::Data) => CLIENT_DATA_TIMEOUT_S,
             Some(Awaited::End | Awaited::LoneDot) => CLIENT_END_TIMEOUT_S,
             Some(Awaited::Quit) => CLIENT_QUIT_TIMEOUT_S,
@@ -453,7 +542,7 @@ impl Client {
     }
 
     fn take_reply(&mut self, Received { reply, offered }: Received) {
-        if self.awaited.len() <= self.unsent {
+        if self.awaited.len() <= self.unsent || self.awaited.front() == Some(&Awaited::Chunk) {
             self.take_unasked(reply);
             return;
         }
@@ -509,7 +598,9 @@ impl Client {
         if reply.code == 421 {
             // RFC 5321 §3.8: a server that goes down may say so at any time.
             self.close(End::Refused(reply));
-        } else if matches!(self.state, State::Content(_) | State::Ended) && !reply.is_positive() {
+        } else if matches!(self.state, State::Content(_) | State::Chunk(_) | State::Ended)
+            && !reply.is_positive()
+        {
             // It does not want to hear the rest. There is no way to stop content but to hang up.
             self.tell(Event::Message(MessageOutcome::Refused(reply.clone())));
             self.close(End::Refused(reply));
@@ -562,6 +653,7 @@ impl Client {
                 self.tell(Event::WantRecipient(RecipientQuestion(())));
             }
         } else if !envelope.data_sent
+            && envelope.chunk.is_none()
             && envelope.mail_refusal.is_none()
             && envelope.accepted + envelope.unanswered > 0
         {
@@ -581,6 +673,13 @@ impl Client {
         let outcome = match (envelope.mail_refusal.take(), envelope.data_reply.take()) {
             (Some(refusal), _) => MessageOutcome::Refused(refusal),
             (None, _) if envelope.accepted == 0 => MessageOutcome::NoRecipients,
+            (None, None) if let Some(size) = envelope.chunk => {
+                self.state = State::Chunk(size);
+                // RFC 3030 §2: the answer comes behind the octets.
+                self.command(Awaited::Chunk, format_args!("BDAT {size} LAST\r\n"));
+                self.tell(Event::WantContent);
+                return;
+            }
             (None, Some(refusal)) if !may_send_content => MessageOutcome::Refused(refusal),
             (None, _) => {
                 self.state = State::Content(Stuffer::new());

@@ -57,13 +57,19 @@ impl Connection {
         match event {
             Event::WantRecipient(question) => {
                 match self.recipients.get(self.handed) {
-                    Some((mailbox, dsn)) => self.client.recipient(question, mailbox, dsn),
+                    Some((mailbox, dsn)) => {
+                        if !self.client.recipient(question, mailbox, dsn) {
+                            self.events.push(format!("not asked: {mailbox}"));
+                        }
+                    }
                     None => self.client.no_more_recipients(question),
                 }
                 self.handed += 1;
             }
             Event::WantContent => {
                 self.events.push("WantContent".into());
+                self.sent.extend_from_slice(self.client.transmit());
+                self.client.transmitted(self.client.transmit().len());
                 let content = self.content.clone();
                 for chunk in content.chunks(self.piece) {
                     let mut rest = chunk;
@@ -113,6 +119,7 @@ impl Connection {
             sender: ReversePath::parse("a@example.org").expect("valid"),
             size: self.content.len() as u64,
             body: Body::EightBitMime,
+            utf8: Utf8::No,
             dsn,
         };
         self.client.begin(&transaction).expect("ready");
@@ -120,7 +127,7 @@ impl Connection {
     }
 
     fn take_sent(&mut self) -> String {
-        String::from_utf8(core::mem::take(&mut self.sent)).expect("ASCII")
+        String::from_utf8(core::mem::take(&mut self.sent)).expect("text")
     }
 
     fn take_events(&mut self) -> Heap<String> {
@@ -253,6 +260,7 @@ fn the_longest_commands_go_out_whole() {
         sender: ReversePath::Mailbox(mailbox.clone()),
         size: u64::MAX,
         body: Body::EightBitMime,
+        utf8: Utf8::No,
         dsn: sender,
     };
     c.recipients = vec![(mailbox, asked); 40];
@@ -525,6 +533,7 @@ fn a_message_above_the_peers_maximum_is_not_tried() {
         sender: ReversePath::Null,
         size: 20,
         body: Body::SevenBit,
+        utf8: Utf8::No,
         dsn: SenderParameters::default(),
     };
     assert_eq!(c.client.begin(&transaction), Err(BeginError::TooLarge(19)));
@@ -532,6 +541,131 @@ fn a_message_above_the_peers_maximum_is_not_tried() {
     assert_eq!(c.client.begin(&transaction), Err(BeginError::NotReady));
     send!(c, "");
     recv!(c, "MAIL FROM:<> SIZE=19\r\n");
+}
+
+const BINARY: &str = "250-PIPELINING\r\n250-CHUNKING\r\n250-BINARYMIME\r\n";
+
+fn binary(content: &[u8]) -> Transaction {
+    Transaction {
+        sender: ReversePath::parse("a@example.org").expect("valid"),
+        size: content.len() as u64,
+        body: Body::BinaryMime,
+        utf8: Utf8::No,
+        dsn: SenderParameters::default(),
+    }
+}
+
+#[test]
+fn binary_content_goes_by_bdat_octet_for_octet() {
+    let content = b"lone\nends\r.\r\n.\r\n\0\xFF".to_vec();
+    for piece in [1, 3, 100] {
+        let mut c = ready(BINARY);
+        (c.content, c.piece) = (content.clone(), piece);
+        let b = Mailbox::parse("b@example.net").expect("valid");
+        c.recipients = vec![(b, RecipientParameters::default())];
+        c.client.begin(&binary(&content)).expect("ready");
+        send!(c, "");
+        let mut sent = core::mem::take(&mut c.sent);
+        assert!(sent.ends_with(b"BODY=BINARYMIME\r\nRCPT TO:<b@example.net>\r\n"));
+        send!(c, "250 OK\r\n250 OK\r\n");
+        events!(c, "0 accepted", "WantContent");
+        sent = core::mem::take(&mut c.sent);
+        assert_eq!(sent, [&format!("BDAT {} LAST\r\n", content.len()).into_bytes()[..], &content].concat());
+        assert!(c.client.is_in_doubt());
+        send!(c, "250 2.0.0 Taken\r\n");
+        events!(c, "delivered: 250 2.0.0 Taken", "ready");
+    }
+}
+
+#[test]
+fn binary_content_is_not_begun_where_it_is_not_taken() {
+    for offers in ["", "250-CHUNKING\r\n", "250-BINARYMIME\r\n"] {
+        let mut c = ready(offers);
+        assert_eq!(c.client.begin(&binary(b"x")), Err(BeginError::BinaryNotOffered));
+        assert!(c.client.is_ready() && c.client.transmit().is_empty());
+    }
+}
+
+#[test]
+fn a_chunk_of_another_size_than_was_said_drops_the_connection() {
+    for (said, given) in [(3, 2), (3, 4)] {
+        let mut c = ready(BINARY);
+        c.content = vec![b'x'; given];
+        let b = Mailbox::parse("b@example.net").expect("valid");
+        c.recipients = vec![(b, RecipientParameters::default())];
+        c.client.begin(&binary(&vec![0; said])).expect("ready");
+        send!(c, "");
+        send!(c, "250 OK\r\n250 OK\r\n");
+        assert!(c.take_events().contains(&"closed: Content(WrongSize)".into()));
+        assert!(!c.client.is_in_doubt());
+    }
+}
+
+#[test]
+fn a_chunk_for_nobody_is_not_sent_and_one_that_is_refused_leaves_the_connection_usable() {
+    let mut c = ready(BINARY);
+    let b = || vec![(Mailbox::parse("b@example.net").expect("valid"), RecipientParameters::default())];
+    c.recipients = b();
+    c.client.begin(&binary(&c.content)).expect("ready");
+    send!(c, "");
+    send!(c, "250 OK\r\n550 5.1.1 No\r\n");
+    events!(c, "0 refused: 550 5.1.1 No", "no recipients");
+    assert!(c.take_sent().ends_with("RSET\r\n"));
+    send!(c, "250 OK\r\n");
+    events!(c, "ready");
+    (c.recipients, c.handed) = (b(), 0);
+    c.client.begin(&binary(&c.content)).expect("ready");
+    send!(c, "");
+    send!(c, "250 OK\r\n250 OK\r\n");
+    send!(c, "552 5.3.4 Too large\r\n");
+    events!(c, "0 accepted", "WantContent", "refused: 552 5.3.4 Too large", "ready");
+}
+
+#[test]
+fn utf8_is_said_where_it_is_offered_and_never_sent_where_it_is_not() {
+    let utf8 = |sender: &str, utf8| Transaction {
+        sender: ReversePath::parse(sender).expect("valid"),
+        size: 1,
+        body: Body::SevenBit,
+        utf8,
+        dsn: SenderParameters::default(),
+    };
+    let mut c = ready("250-SMTPUTF8\r\n");
+    c.client.begin(&utf8("b\u{fc}ro@b\u{fc}cher.example", Utf8::Offered)).expect("ready");
+    send!(c, "");
+    recv!(c, "MAIL FROM:<b\u{fc}ro@xn--bcher-kva.example> SMTPUTF8\r\n");
+    let mut c = ready("");
+    assert_eq!(
+        c.client.begin(&utf8("b\u{fc}ro@example.org", Utf8::Offered)),
+        Err(BeginError::Utf8NotOffered)
+    );
+    assert_eq!(c.client.begin(&utf8("a@example.org", Utf8::Needed)), Err(BeginError::Utf8NotOffered));
+    // What is ASCII after all goes on; a domain always is.
+    c.recipients = ["b\u{fc}ro@example.net", "office@b\u{fc}cher.example"]
+        .map(|r| (Mailbox::parse(r).expect("valid"), RecipientParameters::default()))
+        .to_vec();
+    c.client.begin(&utf8("a@b\u{fc}cher.example", Utf8::Offered)).expect("ready");
+    send!(c, "");
+    send!(c, "250 OK\r\n");
+    events!(c, "not asked: b\u{fc}ro@example.net");
+    recv!(c, "MAIL FROM:<a@xn--bcher-kva.example>\r\nRCPT TO:<office@xn--bcher-kva.example>\r\n");
+}
+
+#[test]
+fn limits_and_private_keywords_of_a_peer_are_told_apart() {
+    let c = ready(
+        "250-X-EXPS GSSAPI NTLM\r\n250-XEXCH50\r\n250-XRDST\r\n250-XSHADOW abc\r\n250-CHUNKING\r\n250-X-LINK2STATE\r\n\
+         250-limits RCPTMAX=20 mailmax=3 RCPTDOMAINMAX=1 OTHER=5 RCPTMAX\r\n250-SMTPUTF8\r\n",
+    );
+    let offered = c.client.capabilities();
+    assert_eq!((offered.recipients_max, offered.messages_max), (Some(20), Some(3)));
+    assert_eq!(offered.recipient_domains_max, Some(1));
+    assert!(offered.chunking && offered.smtp_utf8 && !offered.binary_mime);
+    let offered = ready("250-LIMITS RCPTMAX=0 MAILMAX=x RCPTDOMAINMAX=99999999999\r\n").client.capabilities();
+    assert_eq!(
+        (offered.recipients_max, offered.messages_max, offered.recipient_domains_max),
+        (None, None, None)
+    );
 }
 
 #[test]

@@ -192,9 +192,17 @@ pub(super) fn parse(line: &[u8], extended: bool) -> Result<Command<'_>, Fault> {
         || (verb.ends_with(b":") && verb.len() > 1)
     {
         Err(Fault::ForeignProtocol)
+    } else if looks_like_chunk(line) {
+        // What follows may be a chunk.
+        Err(Fault::ChunkSize)
     } else {
         Err(Fault::Unrecognised)
     }
+}
+
+/// Whether a line that cannot be obeyed may be meant as BDAT.
+pub(super) fn looks_like_chunk(line: &[u8]) -> bool {
+    line.trim_ascii_start().get(..4).is_some_and(|verb| verb.eq_ignore_ascii_case(b"BDAT"))
 }
 
 /// What follows BDAT: `chunk-size [SP "LAST"]` (RFC 3030 §2). A number beyond 64 bits is as large as can be said.

@@ -478,7 +478,7 @@ impl Server {
             // The CR was the last octet of the input before.
             self.line_cr = false;
             if input.first() != Some(&b'\n') {
-                return (0, self.bad_line(1, "Bare CR in a command"));
+                return (0, self.bad_line(b"", "Bare CR in a command"));
             }
             let line = core::mem::take(&mut self.line);
             return (1, self.obey(&line));
@@ -488,6 +488,9 @@ impl Server {
         if self.line.len() + text.len() > COMMAND_LINE_BYTES_MAX {
             // How much of the line is thrown away is counted from its start, whatever the segments.
             self.state = State::Discarding { octets: self.line.len() };
+            if self.may_be_chunk(text) {
+                return (0, self.fault(Fault::ChunkSize));
+            }
             return (0, self.fault_with(500, EnhancedStatus(5, 5, 2), &"Line too long"));
         }
         match rest {
@@ -507,16 +510,26 @@ impl Server {
                 let line = core::mem::take(&mut self.line);
                 (end + 2, self.obey(&line))
             }
-            [b'\r', ..] => (end + 1, self.bad_line(end + 1, "Bare CR in a command")),
-            [b'\n', ..] => (end + 1, self.bad_line(end + 1, "Bare LF in a command")),
-            [_, ..] => (end + 1, self.bad_line(end + 1, "NUL in a command")),
+            [b'\r', ..] => (end + 1, self.bad_line(text, "Bare CR in a command")),
+            [b'\n', ..] => (end + 1, self.bad_line(text, "Bare LF in a command")),
+            [_, ..] => (end + 1, self.bad_line(text, "NUL in a command")),
         }
     }
 
-    /// A line that must not be obeyed whatever else it says, after so many octets on top of those kept.
-    fn bad_line(&mut self, octets: usize, text: &str) -> Option<Event<'static>> {
-        self.state = State::Discarding { octets: self.line.len() + octets };
-        self.fault_with(500, EnhancedStatus(5, 5, 2), &text)
+    /// A line that must not be obeyed whatever else it says, after `text` on top of what is kept and one octet more.
+    fn bad_line(&mut self, text: &[u8], why: &str) -> Option<Event<'static>> {
+        self.state = State::Discarding { octets: self.line.len() + text.len() + 1 };
+        if self.may_be_chunk(text) {
+            return self.fault(Fault::ChunkSize);
+        }
+        self.fault_with(500, EnhancedStatus(5, 5, 2), &why)
+    }
+
+    /// Whether the line that is kept, with `text` behind it, may be meant as BDAT: what follows must not be read as commands
+    /// then.
+    fn may_be_chunk(&self, text: &[u8]) -> bool {
+        let line = self.line.iter().chain(text).skip_while(|octet| octet.is_ascii_whitespace());
+        line.take(4).map(u8::to_ascii_uppercase).eq(*b"BDAT")
     }
 
     /// Throws away what belongs to a line that has been answered.

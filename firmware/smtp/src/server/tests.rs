@@ -13,6 +13,7 @@ struct Session {
     events: Heap<Text>,
     content: Heap<u8>,
     messages: Heap<Heap<u8>>,
+    chunked: bool,
     flushes: usize,
 }
 
@@ -26,7 +27,15 @@ impl Session {
     }
 
     fn with(server: Server) -> Self {
-        Self { server, replies: vec![], events: vec![], content: vec![], messages: vec![], flushes: 0 }
+        Self {
+            server,
+            replies: vec![],
+            events: vec![],
+            content: vec![],
+            messages: vec![],
+            chunked: false,
+            flushes: 0,
+        }
     }
 
     fn flush(&mut self) {
@@ -88,7 +97,8 @@ impl Session {
                     self.server.accept(question);
                 }
             }
-            Event::DataStart { question, .. } => {
+            Event::DataStart { question, chunked } => {
+                self.chunked = chunked;
                 self.content.clear();
                 self.server.accept(question);
             }
@@ -99,7 +109,16 @@ impl Session {
             }
             Event::DataEnd { question, size } => {
                 assert_eq!(size as usize, self.content.len());
-                if self.content.starts_with(b"REFUSE") {
+                let header_end = self.content.windows(4).position(|w| w == b"\r\n\r\n");
+                let header = &self.content[..header_end.unwrap_or(0)];
+                if self.chunked
+                    && header.iter().enumerate().any(|(i, c)| {
+                        *c == 0 || (*c == b'\r' && header.get(i + 1).is_some_and(|next| *next != b'\n'))
+                    })
+                {
+                    // As the appliance does, which looks into headers.
+                    self.server.refuse(question, &Reply::new(554, EnhancedStatus(5, 6, 0), "No header"));
+                } else if self.content.starts_with(b"REFUSE") {
                     self.server.refuse(question, &Reply::new(452, EnhancedStatus(4, 3, 1), "Full"));
                 } else {
                     self.messages.push(core::mem::take(&mut self.content));
@@ -433,8 +452,7 @@ fn sloppy_clients_are_served() {
 /// Runs a malformed session; `cut` says how long the next segment is.
 fn run_malformed(case: &malformed::Session, mut cut: impl FnMut(usize) -> usize) {
     let name = case.name;
-    let offers = Offers { chunking: false, ..Offers::ALL };
-    let mut s = Session::with(Server::new(Config { offers, ..config() }));
+    let mut s = Session::new();
     send!(s, "");
     s.take_replies();
     let mut unread: Heap<Text> = vec![];
