@@ -7,7 +7,8 @@ use crate::net::{Conditions, Connection, Datagrams, Handler, Later, Link, Net};
 use crate::scenario::Scenario;
 use crate::world::World;
 use embedded_io_async::{Read, Write};
-use platform::{ConnectError, Instant, Stream, StreamError};
+use platform::{ConnectError, DatagramSocket, Instant, Stream, StreamError};
+use sim::datagrams::SimDatagramSocket;
 use sim::executor::{Executor, Group};
 use sim::network::{Network, SimStream};
 use std::net::{IpAddr, SocketAddr};
@@ -49,9 +50,9 @@ impl Net for SimNet {
         })
     }
 
-    fn bind(&self, _at: SocketAddr) -> Result<Box<dyn Datagrams>, ConnectError> {
-        // The simulator's network has no datagrams yet.
-        Err(ConnectError::NoRoute)
+    fn bind(&self, at: SocketAddr) -> Result<Box<dyn Datagrams>, ConnectError> {
+        let socket = self.network.bind(at).ok_or(ConnectError::Refused)?;
+        Ok(Box::new(SimSocket { socket, network: self.network.clone() }))
     }
 
     fn set_link(&self, host: IpAddr, link: Link) {
@@ -70,6 +71,30 @@ impl Net for SimNet {
             latency_us_max: conditions.latency_us_max,
             segment_bytes_max: conditions.segment_bytes_max,
         });
+    }
+}
+
+/// A socket of the simulator's network, and that network for false names.
+struct SimSocket {
+    socket: SimDatagramSocket,
+    network: Network,
+}
+
+impl Datagrams for SimSocket {
+    fn local(&self) -> SocketAddr {
+        self.socket.local
+    }
+
+    fn send<'a>(&'a mut self, data: &'a [u8], to: SocketAddr) -> Later<'a, ()> {
+        Box::pin(async move { self.network.send_datagram(self.socket.local, to, data) })
+    }
+
+    fn receive<'a>(&'a mut self, out: &'a mut [u8]) -> Later<'a, (usize, SocketAddr)> {
+        Box::pin(self.socket.receive_from(out))
+    }
+
+    fn send_as<'a>(&'a mut self, data: &'a [u8], from: SocketAddr, to: SocketAddr) -> Later<'a, ()> {
+        Box::pin(async move { self.network.send_datagram(from, to, data) })
     }
 }
 

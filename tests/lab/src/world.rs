@@ -112,8 +112,11 @@ impl World {
         }
     }
 
-    /// Types a command that answers nothing when it is understood.
-    async fn quietly(&self, command: &str) {
+    /// Types a command that answers nothing, or one row, when it is understood.
+    ///
+    /// # Panics
+    /// When it answers more, or with a sentence about what would be right.
+    pub async fn quietly(&self, command: &str) {
         let shown = self.gateway.command(command).await;
         // The echo of the command, and the next prompt.
         assert!(shown.lines().count() <= 2, "{command}: {shown}");
