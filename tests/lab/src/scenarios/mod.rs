@@ -72,7 +72,7 @@ scenarios! {
     "0.05" r0_05_one_name_everywhere "banner, EHLO and Received say the configured name":
         Ready, Everywhere, everyday::one_name_everywhere;
     "0.06" r0_06_mx_preference_and_chance "lower preference first, chance among equals":
-        Pending("routes by MX discovery"), Simulator("hours pass"), discovery::preference_and_chance;
+        Ready, Simulator("hours pass"), discovery::preference_and_chance;
     "0.08" r0_08_look_ups_by_command "A, MX and TXT are looked up and compared at the console":
         Pending("diag dns");
     "0.09" r0_09_header_firewall "Exchange's own fields pass between Exchanges octet by octet, and to nobody else":
@@ -104,9 +104,9 @@ scenarios! {
     "0.22" r0_22_nothing_left_waits "nothing left after removing ourselves: the mail waits, nobody gets a report":
         Pending("MX discovery"), Simulator("hours pass"), discovery::nothing_left;
     "0.22" r0_22_lying_name_service "forged, slow and truncated answers change nothing":
-        Pending("MX discovery"), Everywhere, discovery::lying_name_service;
+        Ready, Everywhere, discovery::lying_name_service;
     "0.23" r0_23_relayhost_overrides "a relayhost ends MX queries, its removal brings them back":
-        Pending("MX discovery"), Everywhere, discovery::relayhost_overrides;
+        Ready, Everywhere, discovery::relayhost_overrides;
     "0.24" r0_24_route_table "the most specific route wins":
         Ready, Everywhere, routes::route_table;
     "0.25" r0_25_twenty_six_domains "26 domains, 26 Exchanges: each mail only at its own":
@@ -138,7 +138,7 @@ scenarios! {
     "1.11" r1_11_single_choke_point "counts per client":
         Pending("counters per client"), Everywhere, peers::single_choke_point;
     "2.01" r2_01_direct_delivery "to the Internet by MX, by A, by IPv6; null MX ends it":
-        Pending("MX discovery"), Simulator("hours pass"), discovery::direct_delivery;
+        Partly("IPv6 next hops come with the appliance's own IPv6 address"), Simulator("hours pass"), discovery::direct_delivery;
     "2.04" r2_04_who_may "who may connect, who may relay, where to: each with a no":
         Pending("rights of peers"), Everywhere, peers::who_may;
     "2.06" r2_06_network_storage "a storage device on the list relays, off the list not":
@@ -178,7 +178,7 @@ scenarios! {
     "4.14" r4_14_two_interfaces "rules per interface":
         Pending("two interfaces");
     "trap-1" t1_own_mx_in_either_order "own MX removed in either order, the RFC's rule for others":
-        Pending("MX discovery"), Everywhere, discovery::foreign_domain_by_the_rfc;
+        Ready, Everywhere, discovery::foreign_domain_by_the_rfc;
     "trap-2" t2_many_own_names "every own name counts":
         Pending("MX discovery"), Everywhere, discovery::twenty_six_domains;
     "trap-4" t4_null_sender_has_its_route "reports leave by their own route":
