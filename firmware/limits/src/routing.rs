@@ -13,6 +13,9 @@ pub const FIRST_MEETING_S: u64 = 40;
 /// Seconds that one question to DNS may take here, whatever the resolver still tries.
 pub const LOOKUP_S: u64 = 20;
 
+/// Forwardings of one address in a row that are followed; more are a circle.
+pub const FORWARDS_COUNT_MAX: usize = 4;
+
 /// Addresses that are known not to serve at present. With more, the one that has been so for longest is forgotten, and
 /// costs one attempt.
 pub const ADDRESSES_DOWN_COUNT_MAX: usize = 256;

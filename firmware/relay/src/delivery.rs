@@ -23,8 +23,8 @@ mod search;
 mod transaction;
 
 use crate::counters::count;
-use crate::route::Course;
 use crate::route::exchangers::{Nowhere, Whose};
+use crate::route::{Course, Hosts};
 use crate::schedule::{After, DestinationId, Errand, Look};
 use crate::time::within;
 use crate::{Appliance, Platform};
@@ -49,6 +49,11 @@ pub async fn worker<P: Platform, C: Connector>(appliance: &Appliance<'_, P>, con
     loop {
         let (errand, look) = appliance.schedule.next_errand(|| appliance.now()).await;
         let missed = match appliance.schedule.course(errand.destination) {
+            Some(course) if course.hosts == Hosts::Nobody => {
+                let (after, news) = Box::pin(outcome::discard(appliance, errand)).await;
+                answered(appliance, errand, after, news);
+                continue;
+            }
             Some(course) => {
                 let meeting = connect_and_deliver(appliance, connector, &course, errand, look, &mut buffers);
                 meeting.await.err()
@@ -84,6 +89,11 @@ async fn nobody_there<P: Platform>(
     let code = if why == Nowhere::NullMx { 556 } else { 550 };
     let (after, news) =
         outcome::refuse(appliance, errand, status, &format!("{code} {status} {reason}")).await;
+    answered(appliance, errand, after, news);
+}
+
+/// Gives an errand back for which no connection was needed.
+fn answered<P: Platform>(appliance: &Appliance<'_, P>, errand: Errand, after: After, news: bool) {
     let now = appliance.now();
     appliance.schedule.needless(errand.destination, now);
     appliance.schedule.done(errand, after, news, now);

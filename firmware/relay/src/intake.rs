@@ -20,7 +20,7 @@ use crate::ledger::ClientKey;
 use crate::route::Way;
 use crate::schedule::{Claim, DestinationId, NewMessage};
 use crate::time::within;
-use crate::{Appliance, Platform, attend};
+use crate::{Appliance, Platform, actions, attend};
 use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -287,6 +287,10 @@ impl<'a, 'f, P: Platform> Session<'a, 'f, P> {
         } else if !self.appliance.settings().may_relay(self.peer) {
             self.refuse(question, Stage::Rcpt, Some(&recipient), &Server::relay_denied());
         } else {
+            if let Some(reply) = actions::refusal(self.appliance, recipient.as_str()) {
+                return self.refuse(question, Stage::Rcpt, Some(&recipient), &reply);
+            }
+            let (recipient, dsn) = actions::readdressed(self.appliance, recipient, dsn);
             match self.admit(&recipient, &dsn) {
                 Ok(()) => {
                     self.recipients.push((recipient, dsn));

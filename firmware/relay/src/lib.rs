@@ -33,14 +33,15 @@
 //! flash (RFC 5321 §4.5.3.2.6 and §6.1 know no way around it).
 //!
 //! # What it does not do
-//! It asks no DNS where mail goes: routes and next hops are set by the operator, one next hop for each domain. It listens to
-//! no clock but the one it is given, and decides nothing that needs the civil time while that is unknown.
+//! It listens to no clock but the one it is given, and decides nothing that needs the civil time while that is unknown. It
+//! has no mailboxes: mail for an address of its own is forwarded, refused or thrown away.
 #![no_std]
 #![forbid(unsafe_code)]
 #![allow(async_fn_in_trait)]
 
 extern crate alloc;
 
+mod actions;
 mod appliance;
 mod attend;
 mod counters;

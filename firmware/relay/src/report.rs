@@ -234,7 +234,7 @@ async fn tell<P: Platform>(
             mark_told(appliance, &brief, &link(Kind::Outcome, &findings.settled), 0).await?;
             return rest_of(appliance, id).await;
         }
-        Addressee::Sender => (String::from(arrival.sender.as_str()), Kind::Outcome),
+        Addressee::Sender => (crate::actions::addressee(appliance, &arrival.sender), Kind::Outcome),
         Addressee::Postmaster(to) => (to, Kind::Undeliverable),
     };
     let occasion = match (kind, findings.failed) {

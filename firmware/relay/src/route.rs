@@ -1,6 +1,7 @@
 //! Where mail goes: recipient's domain and sender to a destination.
 //!
 //! # In this order
+//! 0. An address whose mail is thrown away ([`crate::actions`]).
 //! 1. Mail with the null sender: `null-sender-next-hop`, if that is set.
 //! 2. The route of the recipient's domain, or that of the closest domain above it, or the route `*`.
 //! 3. `next-hop`: then no MX record is ever asked for.
@@ -24,7 +25,7 @@ pub(crate) use course::{Course, Hosts};
 pub(crate) use ourselves::Ourselves;
 
 use crate::schedule::DestinationLimits;
-use crate::{Appliance, Machine as _, Platform, attend};
+use crate::{Appliance, Machine as _, Platform, actions, attend};
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::format;
@@ -44,6 +45,7 @@ enum Target<'r> {
     Setting(&'r NextHop, bool),
     Route(&'r Route, Whose),
     Exchangers(Whose),
+    Discard,
     Found(course::Shared),
 }
 
@@ -82,6 +84,7 @@ impl<'r> Way<'r> {
                 Rc::new(Course::by(route, domain_of_name(&self.name).unwrap_or_default(), *whose))
             }
             Target::Exchangers(whose) => Rc::new(Course::to_exchangers(domain_of_name(&self.name)?, *whose)),
+            Target::Discard => Rc::new(Course::nowhere()),
             Target::Found(course) => course.clone(),
         })
     }
@@ -125,6 +128,10 @@ fn exchangers_name(domain: &str) -> String {
 impl<P: Platform> Appliance<'_, P> {
     /// Finds the way of mail from a sender (`null_sender`: the one without address) to `recipient`, and shows it to `see`.
     pub(crate) fn way<T>(&self, null_sender: bool, recipient: &str, see: impl FnOnce(&Way<'_>) -> T) -> T {
+        if actions::stays(self, recipient) {
+            let name = Cow::Borrowed(actions::HERE);
+            return see(&Way { name, inside: false, target: Target::Discard });
+        }
         let (settings, routes, names) = (self.settings.borrow(), self.routes.borrow(), self.names.borrow());
         if null_sender
             && let (Some(name), Some(next_hop)) = (&names.null_sender, &settings.null_sender_next_hop)

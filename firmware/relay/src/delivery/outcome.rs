@@ -10,7 +10,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::IpAddr;
-use envelope::{EnhancedStatus, Permanence};
+use envelope::{EnhancedStatus, Permanence, RecipientParameters};
 use events::Event as Told;
 use platform::Stream;
 use smtp::Reply;
@@ -205,6 +205,49 @@ pub(super) async fn refuse<P: Platform>(
         Ok(any) => (After::Finished, any),
         Err(error) => (unreadable(appliance, id, error).await, false),
     }
+}
+
+/// Does all recipients of an errand whose mail is thrown away. Returns as [`refuse`].
+pub(super) async fn discard<P: Platform>(appliance: &Appliance<'_, P>, errand: Errand) -> (After, bool) {
+    let id = errand.id;
+    if appliance.spool.brief(id).is_none_or(|brief| brief.state != MessageState::Queued) {
+        return (After::Off, false);
+    }
+    match discard_all(appliance, errand).await {
+        Ok(done) => done,
+        Err(error) => (unreadable(appliance, id, error).await, false),
+    }
+}
+
+async fn discard_all<P: Platform>(
+    appliance: &Appliance<'_, P>,
+    errand: Errand,
+) -> Result<(After, bool), SpoolError> {
+    let id = errand.id;
+    let null_sender = appliance.spool.arrival(id).await?.sender.is_empty();
+    let mut page = Page::of(errand, null_sender, u64::MAX);
+    let (mut states, mut news) = (Vec::new(), false);
+    while let Some(recipient) = page.next(appliance).await? {
+        let dsn = RecipientParameters::from_bytes(&recipient.extra);
+        let tell = !null_sender && dsn.wants_success();
+        news |= tell;
+        let state = if tell {
+            RecipientState::Relayed(Status::new(250, "250 2.0.0 taken and thrown away, as it is set"))
+        } else {
+            RecipientState::Delivered
+        };
+        states.push((recipient.index, state));
+    }
+    let Some(brief) = appliance.spool.brief(id) else { return Ok((After::Gone, false)) };
+    let all = usize::from(brief.recipients_open) <= states.len() && brief.recipients_unreported == 0;
+    if all && !news {
+        appliance.spool.remove(id, Removal::Delivered).await?;
+        appliance.record(&Told::Removed { id, reason: "thrown away, as it is set".into() });
+        return Ok((After::Gone, false));
+    }
+    let change = Change { moment: appliance.operating_seconds(), ..Change::default() };
+    appliance.spool.change(id, &states, &change).await?;
+    Ok((After::Finished, news))
 }
 
 async fn fail_all<P: Platform>(

@@ -79,6 +79,7 @@ impl<'u> Search<'u> {
                 let hosts = list.into_iter().map(|(_, host)| host.clone()).collect();
                 Ok(new(Hunt::Listed(hosts), VecDeque::new(), chance))
             }
+            Hosts::Nobody => Ok(new(Hunt::Literal, VecDeque::new(), chance)),
             Hosts::Exchangers { domain, whose } => {
                 let nowhere = |why| Missed::Nowhere { domain: domain.clone(), whose: *whose, why };
                 if domain.starts_with('[') {

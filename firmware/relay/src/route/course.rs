@@ -18,6 +18,8 @@ pub(crate) enum Hosts {
         domain: Box<str>,
         whose: Whose,
     },
+    /// None: what goes there is thrown away.
+    Nobody,
 }
 
 /// How a destination is reached.
@@ -47,6 +49,11 @@ impl Course {
             connections: 0,
             rate: 0,
         }
+    }
+
+    /// To nobody, because what goes there stays here.
+    pub(crate) const fn nowhere() -> Self {
+        Self { hosts: Hosts::Nobody, exchange: false, source: None, helo: None, connections: 0, rate: 0 }
     }
 
     /// To the exchangers of a domain.
@@ -89,7 +96,7 @@ impl Course {
                 [(_, only)] => Some(only),
                 _ => None,
             },
-            Hosts::Exchangers { .. } => None,
+            Hosts::Exchangers { .. } | Hosts::Nobody => None,
         }
     }
 
