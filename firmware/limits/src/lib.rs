@@ -7,6 +7,7 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod clients;
 pub mod console;
 pub mod dns;
 pub mod dsn;

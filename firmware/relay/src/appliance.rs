@@ -1,8 +1,9 @@
 //! The one value that all tasks share, and how it comes up.
 
+use crate::clients::{Clients, Counts};
 use crate::counters::Counters;
 use crate::key_records::KeyRecords;
-use crate::ledger::{Ledger, Use};
+use crate::ledger::{ClientKey, Ledger, Use};
 use crate::report::{self, Reports};
 use crate::resolver::Knowledge;
 use crate::route::Names;
@@ -152,6 +153,8 @@ pub struct Appliance<'f, P: Platform> {
     pub(crate) actions: RefCell<Actions>,
     /// What only this appliance knows.
     pub(crate) secret: Secret,
+    /// Knows mail again that this appliance has had in hands.
+    pub(crate) loop_key: loop_marker::Key,
     pub(crate) settings_store: Mutex<StoreOf<'f, P>>,
     /// Whether nobody has ever saved settings on this appliance.
     pub(crate) factory_fresh: Cell<bool>,
@@ -166,6 +169,8 @@ pub struct Appliance<'f, P: Platform> {
     pub(crate) names: RefCell<Names>,
     /// SMTP sessions of each client.
     pub(crate) sessions: RefCell<Ledger>,
+    /// Counts of each client since the start.
+    pub(crate) clients: RefCell<Clients>,
     /// Octets that the queue can promise to messages.
     pub(crate) queue_octets: u64,
     pub(crate) counters: Counters,
@@ -320,6 +325,7 @@ impl<'f, P: Platform> Appliance<'f, P> {
             peers: RefCell::new(tables.peers),
             domains: RefCell::new(tables.domains),
             actions: RefCell::new(tables.actions),
+            loop_key: loop_marker::Key::new(secret.octets()),
             secret,
             settings_store: Mutex::new(store),
             factory_fresh: Cell::new(loaded == Loaded::Fresh),
@@ -330,6 +336,7 @@ impl<'f, P: Platform> Appliance<'f, P> {
             operating_time,
             names,
             sessions: RefCell::default(),
+            clients: RefCell::default(),
             queue_octets,
             counters: Counters::default(),
             flash,
@@ -399,6 +406,17 @@ impl<'f, P: Platform> Appliance<'f, P> {
     pub fn unix_seconds(&self) -> Option<u64> {
         let trusted = self.clock_set.get() || self.settings.borrow().clock == Clock::Rtc;
         self.clock.unix_seconds().filter(|seconds| trusted && *seconds >= CLOCK_EARLIEST_S)
+    }
+
+    /// Does something to the counts of a client, which is heard of now.
+    pub(crate) fn client<T>(
+        &self,
+        client: IpAddr,
+        class: settings::Class,
+        act: impl FnOnce(&mut Counts) -> T,
+    ) -> T {
+        let now = self.now();
+        act(self.clients.borrow_mut().entry(ClientKey::new(client), class, now))
     }
 
     /// What was counted since the start.

@@ -30,6 +30,10 @@ counters! {
     sessions_broken: "sessions broken off",
     /// Answers of 4yz and 5yz to commands that ask for something.
     refused: "refused",
+    /// Loop markers on mail that came which were not ours, or came from the Internet.
+    markers_removed: "foreign loop markers removed",
+    /// Messages that were refused because they go round in circles.
+    loops: "mail loops",
     /// Messages that were answered with 250.
     accepted: "accepted",
     /// Their octets.

@@ -10,6 +10,7 @@
 
 use crate::appliance::fitting;
 use crate::counters::count;
+use crate::provenance::Provenance;
 use crate::schedule::Decided;
 use crate::{Appliance, Platform};
 use alloc::boxed::Box;
@@ -144,6 +145,7 @@ async fn decide<P: Platform>(
         Action::Hold => return Err(Trouble::Hold(reason)),
         Action::Defer => return Err(Trouble::Later(reason)),
     };
+    let recipe = recipe.keep_internal(Provenance::from_bytes(&arrival.origin).keep_internal);
     appliance.spool.set_recipe(id, &recipe.to_bytes()).await?;
     appliance.record(&Event::Decided { id, decision: told, reason: (&*reason).into() });
     Ok(())
@@ -283,7 +285,7 @@ async fn prepend<P: Platform>(
     // Writing to a String does not fail.
     _ = write!(fields, "{received}");
     // A header that is no header cannot be completed.
-    if !facts.header.malformed && appliance.settings().may_relay(peer) {
+    if !facts.header.malformed && Provenance::from_bytes(&arrival.origin).complete {
         if !facts.header.has_date && arrival.time.is_some() {
             _ = write!(fields, "Date: {}\r\n", MailDate(arrival.time));
         }

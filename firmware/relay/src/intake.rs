@@ -3,7 +3,8 @@
 //! # Who may relay
 //! The right is checked at RCPT, not at MAIL: it belongs to the pair of client and recipient, because mail for own
 //! domains will be taken from anybody, and only at RCPT the recipient is known (RFC 5321 §3.6.2, §7.9 leaves the place
-//! open). It also gives the log the sender and the recipient that were tried.
+//! open). It also gives the log the sender and the recipient that were tried. Which rule is for a client is asked anew
+//! at each MAIL; [`rights`](crate::rights) says what follows from it.
 //!
 //! # What is stored
 //! The content exactly as it came; by BDAT that may be any octets. What leaves is made of it later ([`crate::decide`]). The trace field and, for relay clients, missing Date and Message-ID fields are put
@@ -15,13 +16,18 @@
 //! `452 4.3.1` as long as it would fit an emptier queue. Nothing is written before content comes. Chunks go to flash while they arrive; `250` is said only after the commit record has been
 //! read back.
 
+use crate::clients::Pace;
 use crate::counters::{count, count_most};
 use crate::ledger::ClientKey;
+use crate::loops::loop_reply;
+use crate::provenance::Provenance;
+use crate::rights::{self, No};
 use crate::route::Way;
 use crate::schedule::{Claim, DestinationId, NewMessage};
 use crate::time::within;
 use crate::{Appliance, Platform, actions, attend};
 use alloc::boxed::Box;
+use alloc::format;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::net::IpAddr;
@@ -35,7 +41,8 @@ use limits::relay::{
     ERRANDS_PER_MESSAGE_MAX, RECEIVED_COUNT_MAX, SESSION_READ_BYTES, SESSIONS_IN_COUNT_MAX,
     SESSIONS_PER_CLIENT_MAX,
 };
-use platform::{Origin, Stream};
+use platform::{Origin, Stream, Timer};
+use settings::{Judged, RelayRight};
 use smime::Scanner;
 use smtp::Reply;
 use smtp::server::{Config, End, Event as Said, Question, Server, Violation};
@@ -48,8 +55,12 @@ pub async fn session<P: Platform, S: Stream>(appliance: &Appliance<'_, P>, strea
     let client = origin.client.to_canonical();
     let open = Open::new(appliance, client);
     let settings = appliance.settings();
-    let config = Config::new(settings.banner_name().into(), settings.message_bytes_max);
+    let most = settings.message_bytes_max;
+    let config = Config::new(settings.banner_name().into(), most);
     drop(settings);
+    let judged = appliance.judge(client, origin.local, origin.interface);
+    let config = Config { message_bytes_max: judged.rights.message_bytes_max.unwrap_or(most), ..config };
+    appliance.client(client, judged.class, |counts| counts.sessions = counts.sessions.saturating_add(1));
     let server = if open.0.counters.sessions_open.get() > SESSIONS_IN_COUNT_MAX as u64 {
         Server::refusing(
             config,
@@ -65,6 +76,8 @@ pub async fn session<P: Platform, S: Stream>(appliance: &Appliance<'_, P>, strea
     let mut session = Box::new(Session {
         appliance,
         peer: client,
+        origin,
+        judged,
         server,
         sender: ReversePath::Null,
         dsn: SenderParameters::default(),
@@ -136,6 +149,9 @@ struct Letter<'s, F: platform::nor_flash::NorFlash> {
 struct Session<'a, 'f, P: Platform> {
     appliance: &'a Appliance<'f, P>,
     peer: IpAddr,
+    origin: Origin,
+    /// What the client may do, as of its last MAIL.
+    judged: Judged,
     server: Server,
     sender: ReversePath,
     /// What the sender asked of reports.
@@ -214,7 +230,7 @@ impl<'a, 'f, P: Platform> Session<'a, 'f, P> {
         match said {
             Said::Hello | Said::Reset => self.forget(),
             Said::Mail { question, sender, declared_size, dsn, .. } => {
-                self.mail(question, sender, declared_size, dsn);
+                self.mail(question, sender, declared_size, dsn).await;
             }
             Said::Rcpt { question, recipient, dsn } => self.rcpt(question, recipient, dsn),
             Said::DataStart { question, chunked } => self.data_start(question, chunked),
@@ -241,7 +257,7 @@ impl<'a, 'f, P: Platform> Session<'a, 'f, P> {
         self.recipients = Vec::new();
     }
 
-    fn mail(
+    async fn mail(
         &mut self,
         question: Question,
         sender: ReversePath,
@@ -249,17 +265,39 @@ impl<'a, 'f, P: Platform> Session<'a, 'f, P> {
         dsn: SenderParameters,
     ) {
         self.forget();
-        self.sender = sender;
+        // Asked anew for each message: clients keep connections for hours, and rules change.
+        self.judged = self.appliance.judge(self.peer, self.origin.local, self.origin.interface);
+        let allowed = rights::sender(&self.judged, &sender);
+        self.sender = rights::rewritten(&self.judged, sender);
         self.dsn = dsn;
         self.declared_size = declared_size;
         if self.appliance.stopping.get() {
             return self.refuse(question, Stage::Mail, None, &stopping_reply());
         }
+        if let Err(no) = allowed {
+            return self.deny(question, Stage::Mail, None, &no);
+        }
+        let (now, rate) = (self.appliance.now(), self.judged.rights.rate);
+        if rate > 0 && self.judged.rights.relay != RelayRight::None {
+            match self.appliance.client(self.peer, self.judged.class, |counts| counts.pace(rate, now)) {
+                Pace::Now => {}
+                Pace::At(moment) => Box::pin(self.appliance.timer.sleep_until(moment)).await,
+                Pace::TooMuch => {
+                    let reply = Reply::new(
+                        450,
+                        EnhancedStatus(4, 7, 1),
+                        "Too many messages a minute, try again later",
+                    );
+                    let why = format!("more than {rate} a minute, the rate of {}", self.judged.rule);
+                    return self.deny(question, Stage::Mail, None, &No { reply, why });
+                }
+            }
+        }
         // Told now, a client that knows its size need not send it (RFC 1870 §6).
         match self.make_room() {
             Ok(room) => {
                 // Who may not relay occupies nothing before a recipient was accepted.
-                self.room = self.appliance.settings().may_relay(self.peer).then_some(room);
+                self.room = (self.judged.rights.relay == RelayRight::Any).then_some(room);
                 self.server.accept(question);
             }
             Err(reply) => self.refuse(question, Stage::Mail, None, &reply),
@@ -282,10 +320,12 @@ impl<'a, 'f, P: Platform> Session<'a, 'f, P> {
     }
 
     fn rcpt(&mut self, question: Question, recipient: Mailbox, dsn: RecipientParameters) {
+        let recipient = self.postmaster_for(recipient);
+        let allowed = rights::recipient(&self.judged, &self.appliance.domains(), &recipient);
         if self.appliance.stopping.get() {
             self.refuse(question, Stage::Rcpt, Some(&recipient), &stopping_reply());
-        } else if !self.appliance.settings().may_relay(self.peer) {
-            self.refuse(question, Stage::Rcpt, Some(&recipient), &Server::relay_denied());
+        } else if let Err(no) = allowed {
+            self.deny(question, Stage::Rcpt, Some(&recipient), &no);
         } else {
             if let Some(reply) = actions::refusal(self.appliance, recipient.as_str()) {
                 return self.refuse(question, Stage::Rcpt, Some(&recipient), &reply);
@@ -298,6 +338,21 @@ impl<'a, 'f, P: Platform> Session<'a, 'f, P> {
                 }
                 Err(reply) => self.refuse(question, Stage::Rcpt, Some(&recipient), &reply),
             }
+        }
+    }
+
+    /// Who gets the mail to `postmaster` of this appliance, which every server must take (RFC 5321 §4.5.1): the
+    /// postmaster of the settings. Any other recipient stays.
+    fn postmaster_for(&self, recipient: Mailbox) -> Mailbox {
+        if !recipient.is_postmaster() {
+            return recipient;
+        }
+        let (settings, domains) = (self.appliance.settings(), self.appliance.domains());
+        let own =
+            settings.is_own_name(&domains, recipient.domain()) && !domains.is_internal(recipient.domain());
+        match &settings.postmaster {
+            Some(postmaster) if own => Mailbox::parse(postmaster.as_str()).unwrap_or(recipient),
+            _ => recipient,
         }
     }
 
@@ -380,6 +435,11 @@ impl<'a, 'f, P: Platform> Session<'a, 'f, P> {
             let reply = store_reply(SpoolError::Flash);
             return self.refuse(question, Stage::Data, None, &reply);
         };
+        let to = self.recipients.iter().map(|(mailbox, _)| mailbox);
+        let passes = match self.appliance.passes_behind(self.judged.class, &letter.scanner, to) {
+            Ok(passes) => passes,
+            Err(_) => return self.refuse_loop(question, letter.incoming.size()),
+        };
         let facts = letter.scanner.finish();
         if facts.odd_header {
             let text = "Message refused: a NUL or a CR without LF in a header";
@@ -399,10 +459,11 @@ impl<'a, 'f, P: Platform> Session<'a, 'f, P> {
         let facts = facts.to_bytes();
         let protocol = self.server.protocol();
         let sender_extra = self.dsn.to_bytes();
+        let origin = Provenance::new(&self.judged, self.origin.interface, passes).to_bytes();
         let arrival = Arrival {
             sender: self.sender.as_str(),
             sender_extra: &sender_extra,
-            origin: &[],
+            origin: &origin,
             peer: Some(self.peer),
             helo: self.server.helo(),
             protocol: match protocol {
@@ -435,6 +496,10 @@ impl<'a, 'f, P: Platform> Session<'a, 'f, P> {
         let appliance = self.appliance;
         count(&appliance.counters.accepted, 1);
         count(&appliance.counters.accepted_bytes, size.into());
+        appliance.client(self.peer, self.judged.class, |counts| {
+            counts.messages = counts.messages.saturating_add(1);
+            counts.octets = counts.octets.saturating_add(size.into());
+        });
         appliance.record(&Event::Accepted {
             id,
             from: self.sender.as_str().into(),
@@ -504,6 +569,20 @@ impl<'a, 'f, P: Platform> Session<'a, 'f, P> {
         self.server.refuse(question, reply);
     }
 
+    /// Refuses for a reason that the peer need not know, and the operator must.
+    fn deny(&mut self, question: Question, stage: Stage, to: Option<&Mailbox>, no: &No) {
+        self.record_denied(stage, to, 0, no);
+        self.server.refuse(question, &no.reply);
+    }
+
+    fn refuse_loop(&mut self, question: Question, size: u32) {
+        count(&self.appliance.counters.loops, 1);
+        let (reply, why) = (loop_reply(), self.appliance.loop_reason(self.origin.local.ip()));
+        self.record(Stage::Data, None, size, &reply, &why);
+        self.server.refuse(question, &reply);
+        self.forget();
+    }
+
     /// The client is gone without QUIT. Worth a line only within a transaction: port scanners and health checks do it all
     /// day.
     fn vanished(&self) {
@@ -527,7 +606,18 @@ impl<'a, 'f, P: Platform> Session<'a, 'f, P> {
     }
 
     fn record_refused(&self, stage: Stage, to: Option<&Mailbox>, size: u32, reply: &Reply) {
+        self.record(stage, to, size, reply, &reply.text);
+    }
+
+    fn record_denied(&self, stage: Stage, to: Option<&Mailbox>, size: u32, no: &No) {
+        self.record(stage, to, size, &no.reply, &format!("{}: {}", no.reply.text, no.why));
+    }
+
+    fn record(&self, stage: Stage, to: Option<&Mailbox>, size: u32, reply: &Reply, reason: &str) {
         count(&self.appliance.counters.refused, 1);
+        self.appliance.client(self.peer, self.judged.class, |counts| {
+            counts.refused = counts.refused.saturating_add(1);
+        });
         self.appliance.record(&Event::Refused {
             peer: self.peer,
             stage,
@@ -536,7 +626,7 @@ impl<'a, 'f, P: Platform> Session<'a, 'f, P> {
             size,
             code: reply.code,
             status: reply.status.unwrap_or(EnhancedStatus(5, 0, 0)),
-            reason: (&*reply.text).into(),
+            reason: reason.into(),
         });
     }
 }

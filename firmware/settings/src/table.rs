@@ -221,6 +221,19 @@ impl<R: Row> Table<R> {
         self.list.binary_search_by(|placed| placed.row.key().cmp(key))
     }
 
+    /// A table of these rows that is stored nowhere.
+    ///
+    /// # Errors
+    /// Why one of them does not fit.
+    pub fn of(rows: impl IntoIterator<Item = R>) -> Result<Self, TableError> {
+        let mut table = Self::default();
+        for row in rows {
+            let change = table.adding(row)?;
+            table.apply(change);
+        }
+        Ok(table)
+    }
+
     /// Works out the page that holds `row` afterwards, in place of one with the same key.
     pub(crate) fn adding(&self, row: R) -> Result<Change<R>, TableError> {
         let full = TableError::Full(R::KIND);

@@ -4,6 +4,7 @@ use super::connection::{Buffers, Connection, Interrupted, end_text};
 use super::form::{Form, NOT_CONVERTIBLE, UTF8_NOT_TAKEN, UTF8_RECIPIENT_NOT_TAKEN};
 use super::outcome::{Failure, record};
 use crate::counters::count;
+use crate::loops::MARKER_PLACE;
 use crate::report::tells_of_delivery;
 use crate::schedule::{After, Errand};
 use crate::time::backoff_s;
@@ -80,9 +81,16 @@ pub(super) struct Letter {
 }
 
 impl Letter {
-    fn audience(&self) -> Audience<'_> {
-        if self.exchange { Audience::Exchange { marker: b"" } } else { Audience::Internet }
+    /// The loop marker of this transaction; `None` for strangers.
+    fn marker<P: Platform>(&self, appliance: &Appliance<'_, P>, handed: &[Handed]) -> Option<Vec<u8>> {
+        let to = handed.iter().filter(|handed| matches!(handed.word, Word::Accepted | Word::None));
+        self.exchange.then(|| appliance.loop_marker(&self.arrival.origin, to.map(|handed| &handed.mailbox)))
     }
+}
+
+/// Who a message leaves to.
+fn audience(marker: Option<&[u8]>) -> Audience<'_> {
+    marker.map_or(Audience::Internet, |marker| Audience::Exchange { marker })
 }
 
 /// Delivers a message over a connection that is ready: to all recipients that are due at its destination, in as many
@@ -200,7 +208,7 @@ async fn load<P: Platform>(
     appliance.spool.facts(id, &mut bytes).await?;
     let form = Form::of(&arrival, &recipe, &bytes);
     let exchange = appliance.schedule.is_exchange(errand.destination);
-    let audience = if exchange { Audience::Exchange { marker: b"" } } else { Audience::Internet };
+    let audience = audience(exchange.then_some(MARKER_PLACE));
     let transaction = Transaction {
         sender: ReversePath::parse(&arrival.sender).map_err(|_| SpoolError::Damaged)?,
         size: recipe.emitted_size(arrival.size, audience).into(),
@@ -260,7 +268,7 @@ async fn transact<P: Platform, S: Stream>(
                     };
                 }
             }
-            Event::WantContent => match send_content(appliance, connection, letter, body).await {
+            Event::WantContent => match send_content(appliance, connection, letter, body, handed).await {
                 Ok(Ok(())) => {}
                 Ok(Err(why)) => connection.read_last_words(why).await,
                 Err(error) => return Ending::Unreadable(error),
@@ -428,7 +436,8 @@ async fn emitted_octets<P: Platform, S: Stream>(
     connection: &mut Connection<'_, '_, P, S>,
     letter: &Letter,
 ) -> Result<u64, SpoolError> {
-    let mut emitter = Box::new(Emitter::new(&letter.recipe, letter.audience()));
+    let audience = audience(letter.exchange.then_some(MARKER_PLACE));
+    let mut emitter = Box::new(Emitter::new(&letter.recipe, audience));
     let (mut offset, mut octets) = (0u32, 0u64);
     let Buffers { stored, emitted, .. } = &mut *connection.buffers;
     loop {
@@ -454,14 +463,17 @@ async fn send_content<P: Platform, S: Stream>(
     connection: &mut Connection<'_, '_, P, S>,
     letter: &Letter,
     body: Body,
+    handed: &[Handed],
 ) -> Result<Result<(), Interrupted>, SpoolError> {
     if let Err(why) = connection.send().await {
         return Ok(Err(why));
     }
+    let marker = letter.marker(appliance, handed);
+    let audience = audience(marker.as_deref());
     // Alone in memory because of its size: the worker's future stays small.
     let mut emitter = Box::new(match letter.form.conversion(connection.client.capabilities()) {
-        Some(facts) => Emitter::seven_bit(&letter.recipe, letter.audience(), facts),
-        None => Emitter::new(&letter.recipe, letter.audience()),
+        Some(facts) => Emitter::seven_bit(&letter.recipe, audience, facts),
+        None => Emitter::new(&letter.recipe, audience),
     });
     let mut offset = 0u32;
     let mut last = b'\n';
