@@ -27,10 +27,35 @@ pub enum Topic {
     Destinations,
     /// The table of routes.
     Routes,
+    /// Who may do what, in words.
+    Peers,
+    /// The own domains, with where their mail goes.
+    Domains,
+    /// The addresses with actions.
+    Actions,
+    /// Where mail goes that leaves.
+    Relay,
+    /// Which addresses may relay.
+    Networks,
+    /// What happens to mail on its way through.
+    Filter,
     /// As `queue`.
     Queue,
     /// As `identity list`.
     Identities,
+}
+
+/// A table whose rows are added and removed by commands of the same form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rows {
+    /// `peer`.
+    Peers,
+    /// `domain`.
+    Domains,
+    /// `route`.
+    Routes,
+    /// `action`.
+    Actions,
 }
 
 /// Which algorithm an identity's key is for.
@@ -53,10 +78,10 @@ pub enum QueueTarget {
     Domain(String),
 }
 
-/// One name and value of the set-up dialogue.
+/// One name and value of the set-up dialogue. Most names are those of settings; the others are for the executor to understand.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
-    /// Name of the setting.
+    /// Name of the setting or question.
     pub name: &'static str,
     /// Its new value as typed.
     pub value: String,
@@ -128,17 +153,38 @@ pub enum Command {
     QueueBounce(QueueTarget),
     /// `queue remove ID|all|DOMAIN`; confirmed, unless it is one message.
     QueueRemove(QueueTarget),
-    /// `route add DOMAIN HOST[:PORT] [inside]`; domain and host as typed, not checked.
-    RouteAdd {
-        /// Domain as typed.
-        domain: String,
-        /// Next hop as typed.
-        next_hop: String,
-        /// Whether the server is one of the own.
-        inside: bool,
+    /// `peer|domain|route|action add ROW…`: the rest of the line as typed, not checked.
+    RowAdd {
+        /// The table.
+        rows: Rows,
+        /// The row as typed.
+        text: String,
     },
-    /// `route remove DOMAIN`; as typed.
-    RouteRemove(String),
+    /// `peer|domain|route|action remove NAME`.
+    RowRemove {
+        /// The table.
+        rows: Rows,
+        /// Which row, as typed.
+        name: String,
+    },
+    /// `peer source NAME add|remove SOURCE[,SOURCE…]`; as typed.
+    PeerSource {
+        /// Which peer.
+        name: String,
+        /// Whether sources are added.
+        add: bool,
+        /// The sources.
+        sources: String,
+    },
+    /// `peer test ADDRESS [on LISTENER|ifN]`; as typed.
+    PeerTest {
+        /// Address of the client.
+        address: String,
+        /// Where it connects.
+        on: Option<String>,
+    },
+    /// `peer confirm`, confirmed: the rules that could be read are all that there are to be.
+    PeerConfirm,
     /// `route test ADDRESS|DOMAIN|<>`: an address or domain as typed, or the null sender.
     RouteTest(String),
     /// `log tail [N]`: the last lines.

@@ -32,18 +32,19 @@ pub const COMMANDS: &[Entry] = &[
         &["setup"],
         "",
         "set up the appliance by questions",
-        "Asks for names, networks, next hop, and what happens to mail that cannot be\n\
-         signed or delivered; checks each answer, saves at the end. Enter keeps the\n\
-         value in brackets, `back` goes back one question, Ctrl-C leaves without any\n\
-         change.",
+        "Asks for names, where Exchange is, networks, and what happens to mail that\n\
+         cannot be signed or delivered; checks each answer, saves at the end. Enter\n\
+         keeps the value in brackets, `back` goes back one question, Ctrl-C leaves\n\
+         without any change.",
     ),
     entry(
         &["show"],
         "[TOPIC]",
         "show settings or the state of a part",
-        "Topics: settings (also without a topic), config (settings and routes as lines\n\
-         that can be pasted into a console), network, destinations, routes, queue,\n\
-         identities, flash, memory, counters, time, version.",
+        "Topics: settings (also without a topic), config (everything as lines that can\n\
+         be pasted into a console), peers, networks, domains, routes, relay, actions,\n\
+         filter, network, destinations, queue, identities, flash, memory, counters,\n\
+         time, version.",
     ),
     entry(
         &["set"],
@@ -129,22 +130,81 @@ pub const COMMANDS: &[Entry] = &[
          also have others, bounce and remove take only those in DOMAIN; retry, hold\n\
          and release act on the whole message.",
     ),
+    entry(&["peer", "list"], "", "tell who may do what, and why", ""),
+    entry(
+        &["peer", "add"],
+        "NAME SOURCE[,SOURCE] class CLASS [OPTIONS]",
+        "give clients rights by their address",
+        "In force at once, without `save`; takes the place of an older one of the name.\n\
+         SOURCE: a network, an address, or `any`. The most specific source decides.\n\
+         class internet: mail for own domains. class application: mail to anywhere.\n\
+         class exchange: Exchange's own, keeps its header fields. class trusted: the\n\
+         same without limits of size and rate.\n\
+         Options: `on LISTENER|ifN` only for connections there; `headers keep|remove`;\n\
+         `relay none|internal|any`; `size 25M`; `rate N` a minute; `connections N`;\n\
+         `senders own|DOMAIN[,DOMAIN]`; `starttls on|off`; `repair on|off`;\n\
+         `verify-sender on|off`; `verify-recipient on|off`; `tarpit SECONDS`;\n\
+         `rewrite ADDRESS|@DOMAIN|off`.",
+    ),
+    entry(
+        &["peer", "source"],
+        "NAME add|remove SOURCE[,SOURCE]",
+        "change the sources of one peer",
+        "For lists that are too long for one line, or that change.",
+    ),
+    entry(&["peer", "remove"], "NAME", "take a peer's rights away", ""),
+    entry(
+        &["peer", "test"],
+        "ADDRESS [on LISTENER|ifN]",
+        "tell what a client may do, and by which rule",
+        "As in `peer test 10.0.0.5 on if1`; also `peers test`.",
+    ),
+    entry(
+        &["peer", "confirm"],
+        "",
+        "after damage: the rules shown are all",
+        "While a stored page of rules cannot be read nobody may relay. See\n\
+         `show peers`, add what is missing, then confirm. Asks first.",
+    ),
+    entry(&["domain", "list"], "", "list the own domains", ""),
+    entry(
+        &["domain", "add"],
+        "DOMAIN [name HOSTNAME] [+sub]",
+        "make a domain one of the own ones",
+        "In force at once. `name`: the name of this appliance in that domain, as in its\n\
+         MX record. `+sub`: domains below it are own ones too.",
+    ),
+    entry(&["domain", "remove"], "DOMAIN", "let a domain be a foreign one", ""),
     entry(&["route", "list"], "", "list which domains go where", ""),
     entry(
         &["route", "add"],
-        "DOMAIN HOST[:PORT] [inside]",
-        "send mail for a domain to a server of its own",
+        "DOMAIN|* HOST[,HOST] [cost N]|mx [OPTIONS]",
+        "send mail for a domain to servers of its own",
         "In force at once, without `save`. Domains below DOMAIN go there too, unless\n\
-         they have a route of their own; takes the place of an older one for DOMAIN.\n\
-         `inside`: it is one of your own servers, its mail goes before other mail.",
+         they have a route of their own; `*` is for all others. Takes the place of an\n\
+         older one for DOMAIN; with `cost N`, only of its hosts of that cost. The\n\
+         lowest cost is tried first, equals share. `mx`: by the domain's MX records.\n\
+         `inside`: own servers, their mail goes first. `exchange`: own Exchange.\n\
+         `from ADDRESS|ifN`, `helo NAME`: what connections come from and say.\n\
+         `connections N`, `rate N`: in place of the settings for destinations.",
     ),
-    entry(&["route", "remove"], "DOMAIN", "let a domain go to the next hop again", ""),
+    entry(&["route", "remove"], "DOMAIN|*", "let a domain go where other mail goes", ""),
     entry(
         &["route", "test"],
         "ADDRESS|DOMAIN|<>",
         "tell where mail for an address goes",
         "`<>` stands for mail from the null sender: reports and auto-replies.",
     ),
+    entry(&["action", "list"], "", "list the addresses with actions", ""),
+    entry(
+        &["action", "add"],
+        "ADDRESS ACTION",
+        "act on mail for an address of an own domain",
+        "In force at once. ACTION: `forward ADDRESS`, `discard`, `reject [TEXT]`, or\n\
+         `reply-once TEXT`, which throws the mail away and tells its sender TEXT: no\n\
+         machine, and nobody twice a week.",
+    ),
+    entry(&["action", "remove"], "ADDRESS", "let mail for an address go its way", ""),
     entry(&["log", "tail"], "[LINES]", "print the last events", "20 lines if no number is given."),
     entry(
         &["diag"],
@@ -175,7 +235,10 @@ pub const GROUPS: &[(&str, &str, &str)] = &[
         "[VERB]",
         "mail: summary, show, retry, hold, release,\nbounce, remove; the list without a verb",
     ),
+    ("peer", "VERB", "rights: list, add, source, remove, test,\nconfirm"),
+    ("domain", "VERB", "own domains: list, add, remove"),
     ("route", "VERB", "next hops of domains: list, add, remove, test"),
+    ("action", "VERB", "for single addresses: list, add, remove"),
 ];
 
 /// The topics of `show`.
@@ -184,7 +247,13 @@ pub const TOPICS: &[(&str, Topic)] = &[
     ("config", Topic::Config),
     ("network", Topic::Network),
     ("destinations", Topic::Destinations),
+    ("peers", Topic::Peers),
+    ("networks", Topic::Networks),
+    ("domains", Topic::Domains),
     ("routes", Topic::Routes),
+    ("relay", Topic::Relay),
+    ("actions", Topic::Actions),
+    ("filter", Topic::Filter),
     ("queue", Topic::Queue),
     ("identities", Topic::Identities),
     ("flash", Topic::Flash),

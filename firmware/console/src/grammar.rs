@@ -1,6 +1,6 @@
 //! From a line to a command.
 
-use crate::command::{Command, KeyKind, QueueTarget, Topic};
+use crate::command::{Command, KeyKind, QueueTarget, Rows, Topic};
 use crate::commands::{COMMANDS, Entry, TOPICS, usage_of};
 use crate::time::parse_time;
 use crate::wrong::{Wrong, nearest};
@@ -68,6 +68,8 @@ pub fn parse(line: &str, names: Names) -> Result<Parsed, Wrong<'_>> {
     let Some(first) = words.next().filter(|word| !word.starts_with('#')) else {
         return Ok(Parsed::Nothing);
     };
+    // `show peers` has taught it.
+    let first = if is(first, "peers") { "peer" } else { first };
     let Some(command) = COMMANDS.iter().find_map(|e| e.words.first().filter(|name| is(first, name))) else {
         let near = nearest(first, COMMANDS.iter().filter_map(|e| e.words.first().copied()));
         return Err(Wrong::Command { word: first, near });
@@ -96,7 +98,10 @@ pub fn parse(line: &str, names: Names) -> Result<Parsed, Wrong<'_>> {
         "discard" => arguments.end(Parsed::Run(Command::Discard)),
         "identity" => parse_identity(arguments),
         "queue" => parse_queue(arguments),
-        "route" => parse_route(arguments),
+        "peer" => parse_rows("peer", line, arguments),
+        "domain" => parse_rows("domain", line, arguments),
+        "route" => parse_rows("route", line, arguments),
+        "action" => parse_rows("action", line, arguments),
         "log" => {
             if let Some(word) = arguments.optional().filter(|word| !is(word, "tail")) {
                 return Err(Wrong::SubCommand {
@@ -130,7 +135,7 @@ pub fn parse(line: &str, names: Names) -> Result<Parsed, Wrong<'_>> {
         "reboot" => arguments.end(Parsed::Run(Command::Reboot)),
         // "factory-reset", the last one.
         _ => arguments.end(Parsed::Confirm {
-            warning: "This erases settings, routes, all identities with their keys, and the queue.".into(),
+            warning: "This erases settings, tables, all identities with their keys, and the queue.".into(),
             word: "erase",
             command: Command::FactoryReset,
         }),
@@ -143,12 +148,7 @@ fn parse_set<'a>(line: &'a str, mut arguments: Arguments<'a>, names: Names) -> R
         let near = nearest(word, names.iter().map(|(name, _)| *name));
         return Err(Wrong::Setting { word, near });
     };
-    // The value is the rest of the line as it was typed, behind two words.
-    let after_word = |text: &'a str| {
-        let text = text.trim_start();
-        text.split_once(|c: char| c.is_ascii_whitespace()).map_or("", |(_, rest)| rest)
-    };
-    let value = after_word(after_word(line)).trim();
+    let value = behind(line, 2);
     let value = value.strip_prefix('"').and_then(|inside| inside.strip_suffix('"')).unwrap_or(value);
     if value.is_empty() {
         return Err(Wrong::MissingValue { name, explanation });
@@ -246,29 +246,72 @@ fn queue_target(word: &str) -> Result<QueueTarget, Wrong<'_>> {
     Ok(QueueTarget::Domain(domain.to_ascii_lowercase()))
 }
 
-fn parse_route(mut arguments: Arguments<'_>) -> Result<Parsed, Wrong<'_>> {
-    let Some(word) = arguments.optional() else { return Ok(Parsed::Run(Command::Show(Topic::Routes))) };
-    arguments.usage = verb("route", word)?;
+/// The rest of a line as it was typed, behind so many words.
+fn behind(line: &str, words: usize) -> &str {
+    let after_word = |text: &'_ str| -> usize {
+        let start = text.len() - text.trim_ascii_start().len();
+        let word = text.trim_ascii_start().find(|c: char| c.is_ascii_whitespace());
+        word.map_or(text.len(), |end| start + end)
+    };
+    let rest = (0..words).fold(line, |text, _| text.get(after_word(text)..).unwrap_or_default());
+    rest.trim_ascii()
+}
+
+fn parse_rows<'a>(
+    command: &'static str,
+    line: &'a str,
+    mut arguments: Arguments<'a>,
+) -> Result<Parsed, Wrong<'a>> {
+    let (rows, topic) = match command {
+        "peer" => (Rows::Peers, Topic::Peers),
+        "domain" => (Rows::Domains, Topic::Domains),
+        "route" => (Rows::Routes, Topic::Routes),
+        _ => (Rows::Actions, Topic::Actions),
+    };
+    let Some(word) = arguments.optional() else { return Ok(Parsed::Run(Command::Show(topic))) };
+    arguments.usage = verb(command, word)?;
     match arguments.usage.words.get(1).copied() {
         Some("add") => {
-            let domain = arguments.required()?.to_string();
-            let next_hop = arguments.required()?.to_string();
-            let inside = match arguments.optional() {
-                None => false,
-                Some(word) if is(word, "inside") => true,
-                Some(word) => return Err(Wrong::TooMany { word, usage: arguments.usage }),
-            };
-            arguments.end(Parsed::Run(Command::RouteAdd { domain, next_hop, inside }))
+            let _ = arguments.required()?;
+            // Every row has at least two words, but for a domain.
+            if rows != Rows::Domains {
+                let _ = arguments.required()?;
+            }
+            Ok(Parsed::Run(Command::RowAdd { rows, text: behind(line, 2).to_string() }))
         }
         Some("remove") => {
-            let domain = arguments.required()?.to_string();
-            arguments.end(Parsed::Run(Command::RouteRemove(domain)))
+            let name = arguments.required()?.to_string();
+            arguments.end(Parsed::Run(Command::RowRemove { rows, name }))
+        }
+        Some("source") => {
+            let name = arguments.required()?.to_string();
+            let add = match arguments.required()? {
+                word if is(word, "add") => true,
+                word if is(word, "remove") => false,
+                word => return Err(Wrong::AddOrRemove(word)),
+            };
+            let _ = arguments.required()?;
+            Ok(Parsed::Run(Command::PeerSource { name, add, sources: behind(line, 4).to_string() }))
+        }
+        Some("confirm") => arguments.end(Parsed::Confirm {
+            warning: "The rules that `show peers` lists become all that there are.".into(),
+            word: "confirm",
+            command: Command::PeerConfirm,
+        }),
+        Some("test") if rows == Rows::Peers => {
+            let address = arguments.required()?.to_string();
+            let on = match arguments.optional() {
+                None => None,
+                Some(word) if is(word, "on") => Some(arguments.required()?.to_string()),
+                Some(word) => return Err(Wrong::TooMany { word, usage: arguments.usage }),
+            };
+            arguments.end(Parsed::Run(Command::PeerTest { address, on }))
         }
         Some("test") => {
             let address = arguments.required()?.to_string();
             arguments.end(Parsed::Run(Command::RouteTest(address)))
         }
-        _ => arguments.end(Parsed::Run(Command::Show(Topic::Routes))),
+        _ => arguments.end(Parsed::Run(Command::Show(topic))),
     }
 }
 
@@ -289,6 +332,38 @@ fn identity(word: &str) -> Result<u32, Wrong<'_>> {
     }
 }
 
+/// What can stand in a line that adds a peer: its options and what the more frequent of them take.
+const PEER_WORDS: &[&str] = &[
+    "class",
+    "internet",
+    "application",
+    "exchange",
+    "trusted",
+    "on",
+    "relay",
+    "none",
+    "internal",
+    "any",
+    "headers",
+    "keep",
+    "remove",
+    "size",
+    "rate",
+    "connections",
+    "senders",
+    "starttls",
+    "repair",
+    "verify-sender",
+    "verify-recipient",
+    "rewrite",
+    "tarpit",
+    "off",
+];
+
+/// What can stand in a line that adds a route.
+const ROUTE_WORDS: &[&str] =
+    &["mx", "cost", "inside", "exchange", "from", "if1", "if2", "helo", "connections", "rate"];
+
 /// What can stand after the words `before`, for completion.
 pub fn candidates<'a>(before: &'a [&'a str], names: Names) -> impl Iterator<Item = &'static str> + 'a {
     // `help` is followed by a command.
@@ -302,6 +377,16 @@ pub fn candidates<'a>(before: &'a [&'a str], names: Names) -> impl Iterator<Item
         matches!(before, [identity, verb] if is(identity, "identity") && is(verb, "generate"));
     let after_queue = matches!(before, [queue, verb] if is(queue, "queue")
         && ["retry", "hold", "release", "bounce", "remove"].iter().any(|known| is(verb, known)));
+    let options: &[&str] = match before {
+        [peer, add, _, _, ..] if is(peer, "peer") && is(add, "add") => PEER_WORDS,
+        [route, add, _, ..] if is(route, "route") && is(add, "add") => ROUTE_WORDS,
+        [domain, add, _, ..] if is(domain, "domain") && is(add, "add") => &["name", "+sub"],
+        [action, add, _] if is(action, "action") && is(add, "add") => {
+            &["forward", "discard", "reject", "reply-once"]
+        }
+        [peer, source, _] if is(peer, "peer") && is(source, "source") => &["add", "remove"],
+        _ => &[],
+    };
     let mut last = "";
     COMMANDS
         .iter()
@@ -313,4 +398,5 @@ pub fn candidates<'a>(before: &'a [&'a str], names: Names) -> impl Iterator<Item
         .chain(TOPICS.iter().filter(move |_| after_show).map(|(name, _)| *name))
         .chain(["rsa", "p256"].into_iter().filter(move |_| after_generate))
         .chain(["all"].into_iter().filter(move |_| after_queue))
+        .chain(options.iter().copied())
 }

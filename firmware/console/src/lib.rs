@@ -45,7 +45,8 @@ mod setup;
 mod time;
 mod wrong;
 
-pub use command::{Answer, Command, KeyKind, QueueTarget, Topic};
+pub use command::{Answer, Command, KeyKind, QueueTarget, Rows, Topic};
 pub use machine::{Console, Outcome, Request};
 pub use screen::{Column, Screen, Table};
+pub use setup::{online_host, tables as setup_tables};
 pub use time::parse_time;

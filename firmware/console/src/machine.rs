@@ -67,11 +67,11 @@ impl Paste {
 }
 
 /// Words that a command has at most before the last one; completion looks no further.
-const WORDS_MAX: usize = 4;
+const WORDS_MAX: usize = 24;
 /// Characters of the host name that the prompt shows.
 const PROMPT_NAME_CHARS_MAX: usize = 20;
 /// Characters of a default that a question shows.
-const DEFAULT_CHARS_MAX: usize = 40;
+const DEFAULT_CHARS_MAX: usize = 56;
 
 /// The console. See the [crate] for the driver's loop.
 ///
@@ -270,16 +270,20 @@ impl Console {
                     self.out.raw(b"\r\n");
                     for (at, line) in question.text.lines().enumerate() {
                         if at == 0 {
-                            self.out.line(format_args!("{number}/{of}  {line}"));
+                            let place = format!("{number}/{of}");
+                            self.out.line(format_args!("{place:<7}{line}"));
                         } else {
-                            self.out.line(format_args!("     {line}"));
+                            self.out.line(format_args!("       {line}"));
                         }
                     }
-                    self.prompt = format!("{} [{}]: ", question.name, shown(default, DEFAULT_CHARS_MAX));
+                    self.prompt = match default {
+                        "" => format!("{}: ", question.name),
+                        _ => format!("{} [{}]: ", question.name, shown(default, DEFAULT_CHARS_MAX)),
+                    };
                 }
                 None => {
                     self.out.raw(b"\r\n");
-                    for answer in setup.answers() {
+                    for answer in setup.shown_answers() {
                         let value = shown(&answer.value, COLUMNS - 24);
                         self.out.line(format_args!("{:<22}{value}", answer.name));
                     }

@@ -24,6 +24,7 @@ pub enum Wrong<'a> {
     Target(&'a str),
     Lines(&'a str),
     Time(&'a str),
+    AddOrRemove(&'a str),
 }
 
 /// A word of the operator's: printable and not too long for an error message.
@@ -107,6 +108,9 @@ impl fmt::Display for Wrong<'_> {
                 "{} serves nobody ({why}); as in `info@example.org` or, for a whole domain, `@example.org`",
                 Quoted(word)
             ),
+            Self::AddOrRemove(word) => {
+                write!(f, "{} is neither `add` nor `remove`", Quoted(word))
+            }
             Self::Identity(word) => {
                 write!(f, "{} is not the number of an identity; `identity list` shows them", Quoted(word))
             }

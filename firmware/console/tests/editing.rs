@@ -128,7 +128,8 @@ fn tab_shows_the_choice_when_there_is_one() {
     session.typed(b"\x15xyz\t");
     assert_eq!(session.terminal.bells, 1);
     session.typed(b"\x15\t");
-    assert!(session.screen().contains("discard  identity  queue  route  log  diag"));
+    let screen = session.screen();
+    assert!(["peer", "domain", "route", "action"].iter().all(|word| screen.contains(word)), "{screen}");
     session.typed(b"help identity \t");
     assert!(session.screen().contains("list  generate  csr  import  remove"));
 }
@@ -286,7 +287,9 @@ fn a_new_appliance_shows_the_way_until_it_is_set_up() {
     session.console.greet("0", true);
     session.drain();
     session.typed(b"\r");
-    session.typed(b"setup\r\rgw 1\rgw1.example.org\rback\r\r\r10.0.0.0/8\r\rpass\rann@example.org\ron\r");
+    session.typed(b"setup\r\rgw 1\rgw1.example.org\rback\r\r\r");
+    session.typed(b"online-behind\rexample.org my-site.example\r\r\r");
+    session.typed(b"mail.example.org\r10.0.0.0/8\r\rpass\rann@example.org\ron\r");
     session.typed(b"maybe\r\r");
     session.typed(b"\r");
     common::compare("setup.out", &session.screen());
@@ -298,6 +301,18 @@ fn a_new_appliance_shows_the_way_until_it_is_set_up() {
             ("hostname", "gw1.example.org"),
             ("network", "dhcp"),
             ("dns-servers", "none"),
+            ("pattern", "online-behind"),
+            ("domains", "example.org my-site.example"),
+            (
+                "exchange",
+                "example-org.mail.protection.outlook.com,mysite-example0e.mail.protection.outlook.com"
+            ),
+            (
+                "exchange-peers",
+                "40.92.0.0/15,40.107.0.0/16,52.100.0.0/14,52.238.78.88/32,104.47.0.0/17,\
+                 2a01:111:f400::/48,2a01:111:f403::/48"
+            ),
+            ("own-names", "mail.example.org"),
             ("relay-networks", "10.0.0.0/8"),
             ("next-hop", "none"),
             ("without-identity", "pass"),
@@ -311,9 +326,9 @@ fn a_new_appliance_shows_the_way_until_it_is_set_up() {
 fn the_dialogue_asks_for_name_servers_only_with_a_static_address_and_can_be_left() {
     let mut session = Session::new();
     session.typed(
-        b"setup\rgw1.example.org\r192.0.2.10/24 192.0.2.1\r192.0.2.53\r\r\r\r\r\rback\rback\r\r\rno\r",
+        b"setup\rgw1.example.org\r192.0.2.10/24 192.0.2.1\r192.0.2.53\rapplications\r\r\r\r\r\r\rback\rback\r\r\rno\r",
     );
-    assert!(session.screen().contains("3/8  Which name servers"));
+    assert!(session.screen().contains("3/13   Which name servers"));
     assert!(session.screen().contains("Nothing was changed."));
     assert!(!session.commands.iter().any(|command| matches!(command, Command::ApplySetup(_))));
 }

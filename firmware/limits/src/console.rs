@@ -27,7 +27,7 @@ pub const LOG_TAIL_LINES_DEFAULT: u32 = 20;
 /// Most lines that `log tail` prints.
 pub const LOG_TAIL_LINES_MAX: u32 = 10_000;
 /// Questions of the set-up dialogue.
-pub const SETUP_QUESTIONS_COUNT_MAX: usize = 8;
+pub const SETUP_QUESTIONS_COUNT_MAX: usize = 13;
 
 crate::const_assert!(HISTORY_BYTES_MAX >= LINE_BYTES_MAX);
 crate::const_assert!(OUTPUT_BYTES_MAX >= 2 * LINE_BYTES_MAX);

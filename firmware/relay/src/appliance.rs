@@ -307,6 +307,7 @@ impl<'f, P: Platform> Appliance<'f, P> {
                 micros: micros_since(begun, timer.now()),
             },
         );
+        let tables_empty = tables.peers.is_empty() && tables.routes.is_empty() && tables.domains.is_empty();
         let this = Self {
             timer,
             clock,
@@ -328,7 +329,7 @@ impl<'f, P: Platform> Appliance<'f, P> {
             loop_key: loop_marker::Key::new(secret.octets()),
             secret,
             settings_store: Mutex::new(store),
-            factory_fresh: Cell::new(loaded == Loaded::Fresh),
+            factory_fresh: Cell::new(loaded == Loaded::Fresh && tables_empty),
             clock_set: Cell::new(false),
             stopping: Cell::new(false),
             schedule: Schedule::default(),

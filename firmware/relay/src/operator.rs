@@ -2,14 +2,18 @@
 //!
 //! Commands that only look can be stopped with Ctrl-C. The others run to their end, so that nothing is half done.
 
+mod domains;
 mod flash;
 mod identities;
 mod look;
+mod peers;
 mod queue;
 mod routes;
 mod setup;
 mod system;
+mod tables;
 mod view;
+mod wizard;
 
 use crate::{Appliance, Machine, Platform};
 use alloc::boxed::Box;
@@ -121,7 +125,8 @@ async fn carry_out<P: Platform, R: Read, W: Write>(
     if command == Command::Setup {
         let settings = appliance.settings();
         console.setup(|name| {
-            settings.value(name).map_or_else(Default::default, |value| alloc::format!("{value}"))
+            let row = wizard::current(appliance, name);
+            row.or_else(|| settings.value(name).map(|value| alloc::format!("{value}"))).unwrap_or_default()
         });
         return Outcome::Done;
     }
@@ -153,6 +158,7 @@ fn only_looks(command: &Command) -> bool {
             | Command::QueueSummary
             | Command::QueueShow(_)
             | Command::RouteTest(_)
+            | Command::PeerTest { .. }
             | Command::LogTail(_)
             | Command::Diag
     )
@@ -172,6 +178,12 @@ async fn execute<P: Platform, W: Write>(
             Topic::Identities => identities::list(appliance, screen).await,
             Topic::Destinations => queue::destinations(appliance, screen).await,
             Topic::Routes => routes::list(appliance, screen).await,
+            Topic::Peers => peers::list(appliance, screen).await,
+            Topic::Domains => domains::list(appliance, screen).await,
+            Topic::Relay => domains::relay(appliance, screen).await,
+            Topic::Networks => domains::networks(appliance, screen).await,
+            Topic::Filter => domains::filter(appliance, screen).await,
+            Topic::Actions => tables::actions(appliance, screen).await,
             Topic::Network => look::network(appliance, screen).await,
             Topic::Memory => look::memory(appliance, screen).await,
             Topic::Counters => look::counters(appliance, screen).await,
@@ -202,10 +214,13 @@ async fn execute<P: Platform, W: Write>(
         Command::QueueRelease(target) => queue::act(appliance, Verb::Release, &target, screen).await,
         Command::QueueBounce(target) => queue::act(appliance, Verb::Bounce, &target, screen).await,
         Command::QueueRemove(target) => queue::act(appliance, Verb::Remove, &target, screen).await,
-        Command::RouteAdd { domain, next_hop, inside } => {
-            routes::add(appliance, &domain, &next_hop, inside, screen).await
+        Command::RowAdd { rows, text } => tables::add(appliance, rows, &text, screen).await,
+        Command::RowRemove { rows, name } => tables::remove(appliance, rows, &name, screen).await,
+        Command::PeerSource { name, add, sources } => {
+            peers::source(appliance, &name, add, &sources, screen).await
         }
-        Command::RouteRemove(domain) => routes::remove(appliance, &domain, screen).await,
+        Command::PeerTest { address, on } => peers::test(appliance, &address, on.as_deref(), screen).await,
+        Command::PeerConfirm => peers::confirm(appliance, screen).await,
         Command::RouteTest(address) => routes::test(appliance, &address, screen).await,
         Command::LogTail(lines) => look::log_tail(appliance, lines, screen).await,
         Command::Diag => look::diag(appliance, screen).await,

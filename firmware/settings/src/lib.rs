@@ -16,13 +16,20 @@
 //! configuration or the new one. What cannot be read is [`Unusable`]: the factory defaults take its place, and the
 //! reason is reported; it is never a brick, and never an open relay.
 //!
-//! # Routes
-//! [`Routes`] is a table of its own, because it may be long (up to 512 rows) and is changed row by row: `route add` and
-//! `route remove` are in force and on flash when they return, without `save`. It is kept in pages of up to 16 routes,
-//! one value each; a change writes the one page that it concerns, so it is stored whole or not at all, and a route
-//! that replaces another is in the page of that one. A page: one octet 1 (its format); then each route: one octet of
-//! flags (bit 0: inside), domain and next hop as text, each after its length (two octets, little end first). A page that
-//! cannot be read is skipped and counted, and mail of its domains takes the default next hop: the operator is told.
+//! # Tables
+//! [`Routes`], [`Peers`], [`Domains`] and [`Actions`] are tables of their own, because they may be long and are changed row
+//! by row: `route add`, for example, is in force and on flash when it returns, without `save`. A table is kept in pages
+//! of up to 16 rows (4 peers), one value each; a change writes the one page that it concerns, so it is stored whole or
+//! not at all, and a row that replaces another is in the page of that one. A page: one octet 2 (its format); then each
+//! row: its length (two octets, little end first) and its text, as the command takes it that adds the row. Text that is
+//! not exactly what the row prints was not written here, and ends the page.
+//!
+//! What cannot be read is skipped and counted, and the operator is told. Mail of a lost route goes where other mail goes, a
+//! lost domain is a foreign one, a lost action is none. A lost peer may have been one that forbids: so while a page of
+//! peers cannot be read, nobody may relay ([`Rule::Damaged`]).
+//!
+//! Keys: 1 the settings, 2 operating time, 3 factory reset, 4 the appliance's [`Secret`]; pages from 256 (routes), 512
+//! (peers), 768 (domains) and 1,024 (actions).
 //!
 //! # Operating time
 //! The store also keeps how long the appliance has been running with its queue (eight octets, little end first), so that
@@ -59,7 +66,7 @@ pub use secret::Secret;
 pub use store::{Loaded, SaveError, Store};
 pub use stored::{Unusable, VERSION, decode, encode};
 pub use table::{Row, Table, TableError, TableKind};
-pub use text::{NAMES, SetLine, Value};
+pub use text::{NAMES, Value};
 pub use types::{
     Clock, HostName, IpNetwork, MailAddress, Network, Network6, NextHop, NextHopHost, Settings,
     WithoutIdentity,

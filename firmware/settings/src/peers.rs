@@ -9,6 +9,7 @@
 //! ([`Rule::Damaged`]): the appliance never becomes more permissive by damage. The operator looks, adds what is
 //! missing, and says `peer confirm`.
 
+use crate::domains::Domains;
 use crate::fault::Fault;
 use crate::listener::{Listener, Place};
 use crate::parse;
@@ -75,8 +76,10 @@ pub struct Rights {
     pub rate: u32,
     /// Connections of one client at a time; 0: what its class may have.
     pub connections: u8,
-    /// Domains that its envelope senders must be of, canonical; empty: any.
+    /// Domains that its envelope senders must be of, canonical; empty: any. See [`Judged::relay_for`].
     pub sender_domains: Box<[Box<str>]>,
+    /// Whether its envelope senders must be of own domains, or of [`Self::sender_domains`].
+    pub senders_own: bool,
     /// Whether it is offered TLS, once the appliance has TLS: an old server may only speak versions that nobody does
     /// any more, and then fails instead of going on without.
     pub starttls: bool,
@@ -103,6 +106,7 @@ impl Rights {
             rate: 0,
             connections: 0,
             sender_domains: Box::default(),
+            senders_own: false,
             starttls: true,
             repair: class == Class::Application,
             verify_sender: false,
@@ -118,11 +122,24 @@ impl Rights {
         Self { relay: RelayRight::None, ..Self::of(Class::Internet) }
     }
 
-    /// Whether the peer may send from addresses of `domain`, in any letter case.
+    /// Whether the peer may send from addresses of `domain`, in any letter case; `domains` are the own ones.
+    #[must_use]
+    pub fn allows_sender(&self, domains: &Domains, domain: &str) -> bool {
+        (self.senders_own && domains.is_internal(domain)) || self.allows_sender_domain(domain)
+    }
+
+    /// As [`Self::allows_sender`], without what the own domains allow.
     #[must_use]
     pub fn allows_sender_domain(&self, domain: &str) -> bool {
         let among = |name: &str| self.sender_domains.iter().any(|known| **known == *name);
-        self.sender_domains.is_empty() || crate::domain::canonical(domain).is_some_and(|name| among(&name))
+        let any = self.sender_domains.is_empty() && !self.senders_own;
+        any || crate::domain::canonical(domain).is_some_and(|name| among(&name))
+    }
+
+    /// Whether its envelope senders must be of certain domains.
+    #[must_use]
+    pub fn restricts_senders(&self) -> bool {
+        self.senders_own || !self.sender_domains.is_empty()
     }
 }
 
@@ -393,10 +410,15 @@ impl Rights {
             }
             "senders" => {
                 let mut domains = Vec::new();
+                let mut own = false;
                 if words.peek() == Some("any") {
                     let _ = words.next();
                 } else {
                     words.list("example.org", |item| {
+                        if item == "own" {
+                            own = true;
+                            return Ok(());
+                        }
                         let name = parse::domain(item)?;
                         if domains.contains(&name) {
                             return Err(Fault::AlreadyThere(item));
@@ -409,7 +431,7 @@ impl Rights {
                         Ok(())
                     })?;
                 }
-                self.sender_domains = domains.into_boxed_slice();
+                (self.sender_domains, self.senders_own) = (domains.into_boxed_slice(), own);
             }
             "starttls" => self.starttls = on_off(words.word("off")?)?,
             "repair" => self.repair = on_off(words.word("on")?)?,
@@ -457,7 +479,9 @@ impl Rights {
         if self.connections != 0 {
             write!(f, " connections {}", self.connections)?;
         }
-        for (at, domain) in self.sender_domains.iter().enumerate() {
+        let own = self.senders_own.then_some("own");
+        for (at, domain) in own.into_iter().chain(self.sender_domains.iter().map(|name| &**name)).enumerate()
+        {
             write!(f, "{}{domain}", if at == 0 { " senders " } else { "," })?;
         }
         switch(f, "starttls", self.starttls, usual.starttls)?;
@@ -609,6 +633,27 @@ pub struct Judged {
     pub rights: Rc<Rights>,
     /// The rule that gave them.
     pub rule: Rule,
+}
+
+impl Judged {
+    /// Where mail from a sender of `sender_domain` may go; `None`: from the null sender. `domains` are the own ones.
+    ///
+    /// The addresses of Exchange Online are those of all its customers. So an Exchange server whose senders must be of
+    /// certain domains may go on bringing mail of strangers for internal domains, but not for others. Of any other class
+    /// mail of such senders goes nowhere. Reports have no sender and are not restricted.
+    #[must_use]
+    pub fn relay_for(&self, domains: &Domains, sender_domain: Option<&str>) -> RelayRight {
+        match sender_domain {
+            Some(domain) if !self.rights.allows_sender(domains, domain) => {
+                if self.class.is_exchange() {
+                    self.rights.relay.min(RelayRight::Internal)
+                } else {
+                    RelayRight::None
+                }
+            }
+            _ => self.rights.relay,
+        }
+    }
 }
 
 impl Table<Peer> {

@@ -114,8 +114,8 @@ impl Route {
         &self.target
     }
 
-    /// What tells this destination from others: its servers with their costs, then ` from …` and ` helo …` where they
-    /// are set. Two routes with the same text share connections. For a route by MX, only the latter part, to be put
+    /// What tells this destination from others: its servers with their costs, then what connections to them are like
+    /// (` from …`, ` helo …`, ` connections …`, ` rate …`) where it is set. Two routes with the same text share connections. For a route by MX, only the latter part, to be put
     /// behind what stands for the recipient's domain.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -343,6 +343,12 @@ impl fmt::Display for Identity<'_> {
         if let Some(helo) = &self.0.helo {
             write!(f, " helo {helo}")?;
         }
+        if self.0.connections != 0 {
+            write!(f, " connections {}", self.0.connections)?;
+        }
+        if self.0.rate != 0 {
+            write!(f, " rate {}", self.0.rate)?;
+        }
         Ok(())
     }
 }
@@ -353,14 +359,7 @@ impl fmt::Display for Route {
         write!(f, "{} {}", self.domain, self.target)?;
         f.write_str(if self.inside { " inside" } else { "" })?;
         f.write_str(if self.exchange { " exchange" } else { "" })?;
-        Identity(self).fmt(f)?;
-        if self.connections != 0 {
-            write!(f, " connections {}", self.connections)?;
-        }
-        if self.rate != 0 {
-            write!(f, " rate {}", self.rate)?;
-        }
-        Ok(())
+        Identity(self).fmt(f)
     }
 }
 

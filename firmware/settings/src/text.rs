@@ -7,9 +7,12 @@ use crate::types::{
     Clock, HostName, IpNetwork, MailAddress, Network, Network6, NextHop, NextHopHost, Settings,
     WithoutIdentity,
 };
+use alloc::format;
+use alloc::string::String;
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr};
 use heapless::Vec;
+use limits::console::LINE_CHARS_MAX;
 use limits::net::SMTP_PORT;
 
 /// Every setting: its name and one line that explains it and its values.
@@ -207,16 +210,6 @@ fn switch(value: &str) -> Result<bool, Fault<'_>> {
         "on" => Ok(true),
         "off" => Ok(false),
         text => Err(Fault::Choice { text, choices: "on, off" }),
-    }
-}
-
-/// One line of the export, `set NAME VALUE`: pasted into a console it makes the same configuration.
-#[derive(Clone, Copy, Debug)]
-pub struct SetLine<'a>(Value<'a>);
-
-impl fmt::Display for SetLine<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "set {} {}", self.0.name, self.0)
     }
 }
 
@@ -449,9 +442,25 @@ impl Settings {
         NAMES.iter().map(|(name, _)| (*name, Value { settings: self, name }))
     }
 
-    /// `set` lines that make this configuration from any other.
-    pub fn export(&self) -> impl Iterator<Item = SetLine<'_>> {
-        self.values().map(|(_, value)| SetLine(value))
+    /// `set` lines that make this configuration from any other. A list that is too long for a line of the console is
+    /// continued by lines that add to it.
+    #[must_use]
+    pub fn export(&self) -> alloc::vec::Vec<String> {
+        let mut lines = alloc::vec::Vec::new();
+        for (name, value) in self.values() {
+            let value = format!("{value}");
+            let mut line = format!("set {name} ");
+            let start = line.len();
+            for item in value.split(',') {
+                if line.len() + 1 + item.len() > LINE_CHARS_MAX && line.len() > start {
+                    lines.push(core::mem::replace(&mut line, format!("set {name} add ")));
+                }
+                line.push_str(if line.ends_with(' ') { "" } else { "," });
+                line.push_str(item);
+            }
+            lines.push(line);
+        }
+        lines
     }
 
     /// Checks whether the values fit together.

@@ -142,6 +142,12 @@ fn fullest() -> Settings {
         let network = format!("add 2001:db8:1111:2222:3333:4444:5555:{:x}/128", 0xff00 + at);
         settings.set("relay-networks", &network).unwrap();
     }
+    for at in 0..limits::settings::OWN_NAMES_COUNT_MAX {
+        settings.set("own-names", &format!("add {at:02}.{}.example", "n".repeat(52))).unwrap();
+    }
+    for at in 0..limits::settings::OWN_ADDRESSES_COUNT_MAX {
+        settings.set("own-addresses", &format!("add 2001:db8::{at:x}1")).unwrap();
+    }
     settings
 }
 
@@ -192,7 +198,7 @@ proptest! {
 
     #[test]
     fn any_octets_decode_to_a_settable_configuration_or_are_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-        let mut stored = vec![2];
+        let mut stored = vec![settings::VERSION];
         stored.extend(&bytes);
         if let Ok(settings) = decode(&stored) {
             prop_assert_eq!(decode(&encode(&settings)), Ok(settings));
@@ -246,8 +252,8 @@ proptest! {
             let _ = settings.set("relay-networks", &network);
         }
         let mut again = fullest();
-        for line in settings.export() {
-            let line = line.to_string();
+        for line in settings.export().iter().chain(&fullest().export()).chain(&settings.export()) {
+            prop_assert!(line.len() <= limits::console::LINE_CHARS_MAX);
             let (name, value) = line.strip_prefix("set ").unwrap().split_once(' ').unwrap();
             again.set(name, value).unwrap();
         }

@@ -143,7 +143,14 @@ impl Session {
             let Request::Run(command) = request else { continue };
             let outcome = match &command {
                 Command::Setup => {
-                    self.console.setup(|name| if name == "network" { "dhcp" } else { "none" }.to_string());
+                    self.console.setup(|name| {
+                        let value = match name {
+                            "network" => "dhcp",
+                            "pattern" | "domains" | "exchange" | "exchange-peers" => "",
+                            _ => "none",
+                        };
+                        value.to_string()
+                    });
                     Outcome::Done
                 }
                 Command::TryAnswer(answer) if self.refused.contains(&answer.value.as_str()) => {

@@ -163,7 +163,7 @@ pub(super) async fn diag<P: Platform, W: Write>(
     let checks = [
         ("network", check_network(appliance)),
         ("clock", check_clock(appliance)),
-        ("relay networks", check_relay(appliance)),
+        ("peers", check_relay(appliance)),
         ("queue", check_queue(appliance)),
         ("TPM", check_tpm(appliance).await),
         ("identities", check_identities(appliance).await),
@@ -207,9 +207,17 @@ fn check_clock<P: Platform>(appliance: &Appliance<'_, P>) -> (Mark, String) {
 }
 
 fn check_relay<P: Platform>(appliance: &Appliance<'_, P>) -> (Mark, String) {
-    match appliance.settings().relay_networks.len() {
-        0 => (Mark::Look, "none: nobody may send; see `set relay-networks`".into()),
-        count => (Mark::Good, format!("{count}")),
+    let (peers, networks) = (appliance.peers(), appliance.settings().relay_networks.len());
+    if peers.is_damaged() {
+        return (Mark::Bad, "rules cannot be read: nobody may send; see `show peers`".into());
+    }
+    match (peers.len(), networks) {
+        (0, 0) => (Mark::Look, "none: nobody may send; see `peer add`".into()),
+        (0, count) => (Mark::Good, format!("{}", Count(count as u64, "relay network"))),
+        (count, 0) => (Mark::Good, format!("{}", Count(count as u64, "rule"))),
+        (rules, count) => {
+            (Mark::Good, format!("{}, {}", Count(rules as u64, "rule"), Count(count as u64, "relay network")))
+        }
     }
 }
 

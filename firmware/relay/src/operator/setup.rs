@@ -1,7 +1,7 @@
 //! Settings: a draft is edited, then saved as a whole or dropped.
 
-use super::routes;
 use super::view::{Count, destinations_changed};
+use super::{routes, tables, wizard};
 use crate::{Appliance, Applied, Machine, Platform};
 use alloc::boxed::Box;
 use alloc::format;
@@ -42,7 +42,9 @@ pub(super) async fn export<P: Platform, W: Write>(
     for line in settings.export() {
         screen.whole_line(line).await;
     }
-    for line in routes::lines(appliance) {
+    // What is set comes first and is in force at the `save`; the rows are in force one by one.
+    screen.whole_line("save").await;
+    for line in tables::lines(appliance) {
         screen.whole_line(line).await;
     }
     Outcome::Done
@@ -91,11 +93,17 @@ pub(super) async fn try_answer<P: Platform, W: Write>(
     answer: &Answer,
     screen: &mut Screen<W>,
 ) -> Outcome {
-    let mut copy = Box::new(appliance.settings().clone());
-    match copy.set(answer.name, &answer.value) {
+    let checked = match wizard::check(answer) {
+        Some(checked) => checked,
+        None => {
+            let mut copy = Box::new(appliance.settings().clone());
+            copy.set(answer.name, &answer.value).map_err(|fault| format!("{fault}"))
+        }
+    };
+    match checked {
         Ok(()) => Outcome::Done,
-        Err(fault) => {
-            screen.line(fault).await;
+        Err(why) => {
+            screen.line(why).await;
             Outcome::Failed
         }
     }
@@ -108,14 +116,26 @@ pub(super) async fn apply<P: Platform, W: Write>(
     screen: &mut Screen<W>,
 ) -> Outcome {
     let mut edited = Box::new(appliance.settings().clone());
-    for answer in answers {
+    for answer in answers.iter().filter(|answer| !wizard::is_for_tables(answer.name)) {
         if let Err(fault) = edited.set(answer.name, &answer.value) {
             screen.line(fault).await;
             return Outcome::Failed;
         }
     }
+    let rows = match wizard::rows(answers) {
+        Ok(rows) => rows,
+        Err(why) => {
+            screen.line(why).await;
+            return Outcome::Failed;
+        }
+    };
     if !put_in_force(appliance, &edited, screen).await {
         return Outcome::Failed;
+    }
+    for (rows, text) in &rows {
+        if tables::add(appliance, *rows, text, screen).await == Outcome::Failed {
+            return Outcome::Failed;
+        }
     }
     // The dialogue began from what was in force: an older draft would take its answers back.
     *draft = None;
@@ -134,8 +154,12 @@ async fn put_in_force<P: Platform, W: Write>(
     }
     let before = appliance.settings.replace(edited.clone());
     // Before the terminal is waited for: nothing more goes to the old one.
-    let moved =
-        before.next_hop != edited.next_hop || before.null_sender_next_hop != edited.null_sender_next_hop;
+    let moved = before.next_hop != edited.next_hop
+        || before.null_sender_next_hop != edited.null_sender_next_hop
+        || before.next_hop_exchange != edited.next_hop_exchange
+        || before.own_names != edited.own_names
+        || before.own_addresses != edited.own_addresses
+        || before.hostname != edited.hostname;
     if moved {
         destinations_changed(appliance);
     } else {
