@@ -2,9 +2,10 @@
 //! listens, not at all.
 
 use crate::executor::Executor;
+use crate::interfaces::Interfaces;
 use crate::names::name_server;
 use crate::network::{Link, Network};
-use platform::{BindError, ConnectError, DatagramSocket, Datagrams, Instant};
+use platform::{BindError, ConnectError, DatagramSocket, Datagrams, Instant, Source};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -117,23 +118,21 @@ impl Drop for SimDatagramSocket {
     }
 }
 
-/// Sockets of one host of the fake network.
+/// Sockets of the machine.
 #[derive(Clone)]
 pub struct SimDatagrams {
     /// The network.
     pub network: Network,
-    /// The host's address.
-    pub from: IpAddr,
+    /// The machine's addresses.
+    pub interfaces: Interfaces,
 }
 
 impl Datagrams for SimDatagrams {
     type Socket = SimDatagramSocket;
 
     async fn bind(&self, local_port: u16, toward: IpAddr) -> Result<SimDatagramSocket, BindError> {
-        if self.from.is_ipv4() != toward.is_ipv4() {
-            return Err(BindError::NoRoute);
-        }
-        self.network.bind(SocketAddr::new(self.from, local_port)).ok_or(BindError::PortTaken)
+        let from = self.interfaces.toward(toward, &Source::default()).ok_or(BindError::NoRoute)?;
+        self.network.bind(SocketAddr::new(from, local_port)).ok_or(BindError::PortTaken)
     }
 }
 

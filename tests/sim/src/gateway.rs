@@ -3,14 +3,14 @@
 use crate::datagrams::SimDatagrams;
 use crate::executor::{Executor, Group, PowerEvent};
 use crate::flash::{Bank, PoweredFlash};
+use crate::interfaces::Interfaces;
 use crate::machine::{SimClock, SimConnector, SimEntropy, SimPower, SimTimer};
-use crate::names::NAME_SERVER;
 use crate::network::Network;
 use crate::queue::{Kept, Queue};
 use crate::terminal::{Port, Terminal};
 use crate::tpm::{SimTpm, TpmChip};
 use crate::world::World;
-use events::{IpNetwork, Log};
+use events::Log;
 use flash_log::Partition;
 use limits::flash::{BLOCKS_COUNT_MAX, SETTINGS_BLOCKS, SPOOL_BLOCKS};
 use limits::net::{INTERFACES_COUNT, SPARE_CONNECTORS_COUNT};
@@ -41,7 +41,9 @@ impl Platform for SimPlatform {
 pub type SimAppliance = Appliance<'static, SimPlatform>;
 
 /// What the machine says of itself.
-pub struct SimMachine;
+pub struct SimMachine {
+    interfaces: Interfaces,
+}
 
 impl Machine for SimMachine {
     fn version(&self) -> &str {
@@ -61,23 +63,19 @@ impl Machine for SimMachine {
     }
 
     fn network(&self) -> heapless::Vec<NetworkState, INTERFACES_COUNT> {
-        let address = Some(IpNetwork { address: GATEWAY.into(), prefix: 8 });
-        heapless::Vec::from_iter([NetworkState {
-            interface: 1,
-            link_up: true,
-            address,
-            dns_servers: heapless::Vec::from_iter([NAME_SERVER.into()]),
-            ..NetworkState::default()
-        }])
+        self.interfaces.told()
     }
 
-    fn apply_network(&self, _settings: &Settings) -> Applied {
+    fn apply_network(&self, settings: &Settings) -> Applied {
+        self.interfaces.apply(settings);
         Applied::Now
     }
 }
 
 /// The address of the appliance.
 pub const GATEWAY: [u8; 4] = [10, 0, 0, 1];
+/// The address that DHCP gives the second interface, while it is on.
+pub const GATEWAY_2: [u8; 4] = [10, 128, 0, 1];
 /// The address of the next hop that settings of [`Gateway::configure_default`] name.
 pub const NEXT_HOP: [u8; 4] = [10, 0, 0, 25];
 /// The address of a client in the relay networks of [`Gateway::configure_default`].
@@ -178,7 +176,8 @@ impl Gateway {
         let powered = Rc::new(RefCell::new(Some(self.bank.clone())));
         *self.powered.borrow_mut() = Some(powered.clone());
         let started = Rc::new(RefCell::new(None));
-        let (place, parts) = (started.clone(), self.parts());
+        let interfaces = Interfaces::default();
+        let (place, parts) = (started.clone(), self.parts(&interfaces));
         let flash = PoweredFlash::new(&self.executor, group, powered);
         self.executor.spawn(group, "start", async move {
             // What lives as long as the machine is a static there; a few small values for each start here.
@@ -195,27 +194,27 @@ impl Gateway {
         }
         let Some(appliance) = started.borrow_mut().take() else { return false };
         *self.appliance.borrow_mut() = Some(appliance.clone());
-        self.start_tasks(group, &appliance);
+        self.start_tasks(group, &appliance, &interfaces);
         true
     }
 
-    fn parts(&self) -> Parts<SimPlatform> {
+    fn parts(&self, interfaces: &Interfaces) -> Parts<SimPlatform> {
+        let connector = || SimConnector { network: self.network.clone(), interfaces: interfaces.clone() };
         let entropy = SimEntropy::new(self.seed ^ u64::from(self.boot.get()).wrapping_mul(0x9e37_79b9));
         Parts {
             tpm: SimTpm::new(self.tpm.clone()),
             timer: SimTimer::start(&self.executor),
             clock: self.clock.clone(),
             entropy,
-            datagrams: SimDatagrams { network: self.network.clone(), from: GATEWAY.into() },
-            connectors: (0..SPARE_CONNECTORS_COUNT)
-                .map(|_| SimConnector { network: self.network.clone(), from: GATEWAY.into() })
-                .collect(),
+            datagrams: SimDatagrams { network: self.network.clone(), interfaces: interfaces.clone() },
+            connectors: (0..SPARE_CONNECTORS_COUNT).map(|_| connector()).collect(),
             power: SimPower,
-            machine: SimMachine,
+            machine: SimMachine { interfaces: interfaces.clone() },
         }
     }
 
-    fn start_tasks(&self, group: Group, appliance: &Rc<SimAppliance>) {
+    fn start_tasks(&self, group: Group, appliance: &Rc<SimAppliance>, interfaces: &Interfaces) {
+        interfaces.apply(&appliance.settings());
         let spawn = |name: &str, future: std::pin::Pin<Box<dyn Future<Output = ()>>>| {
             self.executor.spawn(group, name, future);
         };
@@ -231,23 +230,32 @@ impl Gateway {
             spawn("decider", Box::pin(async move { relay::decide::worker(&a).await }));
         }
         for _ in 0..SESSIONS_OUT_COUNT_MAX {
-            let (a, network) = (appliance.clone(), self.network.clone());
+            let (a, network, interfaces) = (appliance.clone(), self.network.clone(), interfaces.clone());
             spawn(
                 "delivery",
                 Box::pin(async move {
-                    let mut connector = SimConnector { network, from: GATEWAY.into() };
+                    let mut connector = SimConnector { network, interfaces };
                     relay::delivery::worker(&a, &mut connector).await;
                 }),
             );
         }
-        let a = appliance.clone();
-        self.network.listen(group, Self::address(), move |mut stream| {
-            let a = a.clone();
-            async move {
-                let origin = Origin::new(stream.remote.ip(), stream.local, 1);
-                relay::intake::session(&a, &mut stream, origin).await;
+        let (weak, network, places) = (Rc::downgrade(appliance), self.network.clone(), interfaces.clone());
+        let listen = move || {
+            let Some(a) = weak.upgrade() else { return };
+            network.unlisten_group(group);
+            for (address, interface) in places.listening() {
+                let a = a.clone();
+                network.listen(group, address, move |mut stream| {
+                    let a = a.clone();
+                    async move {
+                        let origin = Origin::new(stream.remote.ip(), stream.local, interface);
+                        relay::intake::session(&a, &mut stream, origin).await;
+                    }
+                });
             }
-        });
+        };
+        listen();
+        interfaces.on_change(Rc::new(listen));
     }
 
     /// Cuts the power now: every task of the machine is gone, the flash keeps what it has.

@@ -14,6 +14,7 @@ pub mod destination;
 pub mod executor;
 pub mod flash;
 pub mod gateway;
+pub mod interfaces;
 pub mod letters;
 pub mod machine;
 pub mod names;

@@ -1,11 +1,12 @@
 //! The traits of `platform` over virtual time and the fake network.
 
 use crate::executor::{Executor, PowerEvent};
+use crate::interfaces::Interfaces;
 use crate::network::{Network, SimStream};
 use crate::random::Random;
 use platform::{ConnectError, Connector, Entropy, Instant, Power, Source, Timer, WallClock};
 use std::cell::{Cell, RefCell};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::panic::resume_unwind;
 use std::rc::Rc;
 
@@ -109,19 +110,19 @@ impl Power for SimPower {
     }
 }
 
-/// Opens connections from one host of the fake network.
+/// Opens connections from the machine.
 pub struct SimConnector {
     /// The network.
     pub network: Network,
-    /// The host's address.
-    pub from: IpAddr,
+    /// The machine's addresses.
+    pub interfaces: Interfaces,
 }
 
 impl Connector for SimConnector {
     type Stream<'a> = SimStream;
 
     async fn connect(&mut self, remote: SocketAddr, source: &Source) -> Result<SimStream, ConnectError> {
-        let from = source.address.unwrap_or(self.from);
+        let from = self.interfaces.toward(remote.ip(), source).ok_or(ConnectError::NoRoute)?;
         self.network.connect(from, remote).await
     }
 }

@@ -3,6 +3,7 @@
 use crate::passing_gateway;
 use platform::Origin;
 use sim::gateway::{CLIENT, Gateway};
+use sim::interfaces::Interfaces;
 use sim::machine::SimConnector;
 use sim::network::Conditions;
 use sim::world::story;
@@ -26,7 +27,8 @@ fn the_futures_of_sessions_are_small() {
         let mut stream = world.network.connect(from, Gateway::address()).await.expect("it listens");
         let origin = Origin::new(from, stream.remote, 1);
         let session = size_of_val(&relay::intake::session(&appliance, &mut stream, origin));
-        let mut connector = SimConnector { network: world.network.clone(), from };
+        let mut connector =
+            SimConnector { network: world.network.clone(), interfaces: Interfaces::default() };
         let delivery = size_of_val(&relay::delivery::worker(&appliance, &mut connector));
         let decision = size_of_val(&relay::decide::worker(&appliance));
         println!("session {session}, delivery {delivery}, decision {decision} octets");
