@@ -192,6 +192,8 @@ impl<P: Platform> Appliance<'_, P> {
         let names = Names::new(&self.settings.borrow());
         self.names.replace(names);
         self.limits_changed();
+        // Whoever changes routes has often changed DNS too.
+        self.dns.forget();
         let now = self.now();
         self.schedule.reroute(now);
         self.schedule.hurry(None, now);

@@ -147,6 +147,21 @@ impl Gateway {
         }
     }
 
+    /// Puts rows of a table, as an operator would type them, on the flash of an appliance that is off.
+    ///
+    /// # Panics
+    /// If they are refused.
+    pub async fn add_rows<R: settings::Row>(&self, rows: &[&str]) {
+        let flash: SharedFlash<Bank> = SharedFlash::new(self.bank.clone());
+        let (mut store, _, _) =
+            settings::Store::open(Partition::new(&flash, SETTINGS_BLOCKS)).await.expect("the flash works");
+        let table = RefCell::new(store.table::<R>().await.0);
+        for row in rows {
+            let row = R::parse(row).unwrap_or_else(|fault| panic!("{row}: {fault}"));
+            store.add(&table, row).await.expect("the table has room");
+        }
+    }
+
     /// The settings of most stories: relays for [`CLIENT`]'s network to [`NEXT_HOP`].
     pub async fn configure_default(&self) {
         self.configure(&[

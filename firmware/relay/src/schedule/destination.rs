@@ -97,6 +97,8 @@ pub(super) struct Destination {
     throttled_ms: u64,
     /// Because of that, no message before.
     throttled_until: Instant,
+    /// What it says from then on is about the present pause; before, it may be about messages of before.
+    throttle_tells_at: Instant,
     lane: Option<(Lane, u64)>,
     alarm: Option<Instant>,
 }
@@ -125,6 +127,7 @@ impl Destination {
             paced: Instant(0),
             throttled_ms: 0,
             throttled_until: Instant(0),
+            throttle_tells_at: Instant(0),
             lane: None,
             alarm: None,
         }
@@ -664,9 +667,10 @@ impl Destinations {
     pub(super) fn throttled(&mut self, id: DestinationId, now: Instant) -> u64 {
         let Some(destination) = self.get_mut(id) else { return 0 };
         // What was under way when the pause began says it too, and says nothing new.
-        if destination.throttled_ms == 0 || destination.throttled_until <= now {
+        if destination.throttled_ms == 0 || destination.throttle_tells_at <= now {
             let doubled = destination.throttled_ms.saturating_mul(2);
             destination.throttled_ms = doubled.clamp(THROTTLED_MS, THROTTLED_MS_MAX);
+            destination.throttle_tells_at = now.plus_ms(destination.throttled_ms);
         }
         let pause = destination.throttled_ms;
         destination.throttled_until = now.plus_ms(pause);

@@ -10,6 +10,7 @@ mod courtesy;
 mod crowd;
 mod days;
 mod delivery;
+mod exchangers;
 mod intake;
 mod malformed_sessions;
 mod next_hop;
