@@ -7,6 +7,7 @@
 pub mod executor;
 pub mod frames;
 pub mod gateway;
+pub mod lease;
 pub mod net;
 pub mod pcap;
 pub mod play;

@@ -3,6 +3,7 @@
 use super::{
     executor::Executor,
     frames::{Ends, Mac},
+    lease::Lease,
     pcap::Pcap,
     segment::Segment,
     stack::{Counted, Handshake, Key, Stack},
@@ -58,6 +59,13 @@ impl WireNet {
         let cards = segments.iter().map(|segment| (segment.path().to_path_buf(), segment.guest)).collect();
         let appliance = [(plan::GATEWAY, 0), (plan::GATEWAY_6, 0), (plan::GATEWAY_INSIDE, 1)];
         let stack = Rc::new(Stack::new(segments, &appliance, seed));
+        // A blank appliance asks for an address, and is given the one at which everybody looks for it.
+        if let (IpAddr::V4(address), IpAddr::V4(router), IpAddr::V4(name_server)) =
+            (plan::GATEWAY, plan::ROUTER, plan::NAME_SERVER)
+        {
+            let prefix = plan::PREFIX_LENGTH;
+            stack.set_lease(0, Some(Lease { address, prefix, router, name_server }));
+        }
         executor.attach(Rc::clone(&stack) as _);
         Ok(Self {
             inner: Rc::new(Inner { executor: executor.clone(), stack, handlers: RefCell::default(), cards }),

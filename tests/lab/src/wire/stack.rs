@@ -11,6 +11,7 @@
 use super::{
     executor::{Driven, Socket},
     frames::{self, Content, Ends, Packet},
+    lease::{self, Lease},
     pcap::Pcap,
     segment::Segment,
 };
@@ -125,6 +126,8 @@ struct State {
     next_port: u16,
     /// The appliance's addresses, and on which segment they are.
     appliance: HashMap<IpAddr, usize>,
+    /// What the appliance is given when it asks, by segment.
+    leases: HashMap<usize, Lease>,
     handshakes: VecDeque<Handshake>,
     pcap: Option<Pcap>,
     counted: Counted,
@@ -176,6 +179,7 @@ impl Stack {
                 serial: 0,
                 next_port,
                 appliance: appliance.iter().copied().collect(),
+                leases: HashMap::new(),
                 handshakes: VecDeque::new(),
                 pcap: None,
                 counted: Counted::default(),
@@ -187,6 +191,15 @@ impl Stack {
     /// Writes every frame to `pcap` from now on; gives back the file that was written before.
     pub fn record(&self, pcap: Option<Pcap>) -> Option<Pcap> {
         std::mem::replace(&mut self.state.borrow_mut().pcap, pcap)
+    }
+
+    /// Gives the appliance an address when it asks for one on the segment; `None` ends that.
+    pub fn set_lease(&self, segment: usize, lease: Option<Lease>) {
+        let leases = &mut self.state.borrow_mut().leases;
+        match lease {
+            Some(lease) => _ = leases.insert(segment, lease),
+            None => _ = leases.remove(&segment),
+        }
     }
 
     /// What went over the wire so far.
@@ -427,6 +440,14 @@ impl State {
                 }
             }
             Content::Ip(packet) => {
+                if let Some(Packet::Udp { ends, data }) = frames::look_into(packet)
+                    && ends.to.port() == lease::SERVER_PORT
+                {
+                    let reply = self.leases.get(&segment).and_then(|lease| lease::answer(data, lease));
+                    let Some((reply, at)) = reply.zip(self.segments.get(segment)) else { return };
+                    let frame = frames::enclose(at.guest, at.ours, &reply);
+                    return self.transmit(segment, &frame);
+                }
                 if let Some(Packet::Tcp { ends, accepts: Some(sequence), .. }) = frames::look_into(packet) {
                     if self.handshakes.len() >= HANDSHAKES_COUNT_MAX {
                         self.handshakes.pop_front();
