@@ -153,6 +153,34 @@ impl Client {
         self.reply().await
     }
 
+    /// Sends one message by BDAT, in chunks of at most so many octets, and returns the reply that decided about it. What
+    /// stands behind the addresses are their parameters. `None` when the connection ended.
+    pub async fn send_chunks(
+        &mut self,
+        from: &str,
+        to: &[&str],
+        content: &[u8],
+        most: usize,
+    ) -> Option<Reply> {
+        let mut commands = vec![format!("MAIL FROM:{from}").into_bytes()];
+        commands.extend(to.iter().map(|to| format!("RCPT TO:{to}").into_bytes()));
+        for chunk in content.chunks(most) {
+            commands.push([format!("BDAT {}\r\n", chunk.len()).as_bytes(), chunk].concat());
+        }
+        for mut command in commands {
+            if !command.starts_with(b"BDAT") {
+                command.extend_from_slice(b"\r\n");
+            }
+            self.raw(&command).await.ok()?;
+            let reply = self.reply().await?;
+            if reply.code >= 400 {
+                return Some(reply);
+            }
+        }
+        self.raw(b"BDAT 0 LAST\r\n").await.ok()?;
+        self.reply().await
+    }
+
     /// Says QUIT and waits for the answer.
     pub async fn quit(mut self) {
         if self.raw(b"QUIT\r\n").await.is_ok() {

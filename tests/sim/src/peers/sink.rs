@@ -274,6 +274,9 @@ impl SinkSession {
             } else if upper == "DATA" {
                 messages += 1;
                 self.data(&behaviour, transaction.take()).await?
+            } else if let Some(size) = upper.strip_prefix("BDAT ") {
+                messages += 1;
+                self.chunk(&behaviour, size, transaction.take()).await?
             } else if upper == "RSET" {
                 transaction = None;
                 self.say("250 2.0.0 reset").await?
@@ -373,12 +376,42 @@ impl SinkSession {
         self.say(reply).await
     }
 
+    /// The whole content in one chunk, as the appliance sends it.
+    async fn chunk(&mut self, behaviour: &Behaviour, size: &str, transaction: Option<Received>) -> Goes {
+        let size = size.strip_suffix(" LAST").and_then(|size| size.parse::<usize>().ok());
+        let Some(size) = size else {
+            self.violation("BDAT without LAST");
+            return Ok(false);
+        };
+        while self.received.len() < size {
+            if !self.fill().await? {
+                return Err(StreamError::Reset);
+            }
+        }
+        let content: Vec<u8> = self.received.drain(..size).collect();
+        if !behaviour.offers("CHUNKING") {
+            self.violation("BDAT without CHUNKING");
+        }
+        let Some(t) = transaction.filter(|t| !t.to.is_empty()) else {
+            return self.say("554 5.5.1 no valid recipients").await;
+        };
+        let reply = behaviour.content.as_deref().unwrap_or("250 2.0.0 taken");
+        if reply.starts_with('2') {
+            let at = self.executor.now();
+            let mut state = self.state.borrow_mut();
+            self.taken = Some(state.received.len());
+            state.received.push(Received { content, at, ..t });
+        }
+        self.say(reply).await
+    }
+
     /// Parameters may only be those of extensions that were offered (RFC 5321 §2.2.1).
     fn check_parameters(&self, behaviour: &Behaviour, parameters: &[String]) {
         for parameter in parameters {
             let name = parameter.split('=').next().unwrap_or_default().to_ascii_uppercase();
             let extension = match name.as_str() {
                 "SIZE" => "SIZE",
+                "BODY" if parameter.ends_with("BINARYMIME") => "BINARYMIME",
                 "BODY" => "8BITMIME",
                 "RET" | "ENVID" | "NOTIFY" | "ORCPT" => "DSN",
                 _ => name.as_str(),
@@ -444,6 +477,9 @@ impl SinkSession {
                 start = end + 1;
                 if !line.ends_with(b"\r\n") {
                     self.violation("bare LF in content");
+                }
+                if line.contains(&0) {
+                    self.violation("NUL in content");
                 }
                 if line.len() > 1_000 {
                     self.violation("line over 998 octets in content");

@@ -11,6 +11,7 @@ mod crowd;
 mod days;
 mod delivery;
 mod exchangers;
+mod esmtp;
 mod intake;
 mod malformed_sessions;
 mod next_hop;

@@ -90,6 +90,46 @@ fn mail_of_authors_with_identities_leaves_signed_and_openssl_verifies_it() {
 }
 
 #[test]
+fn mail_that_came_in_chunks_with_lone_line_ends_and_binary_parts_is_signed_so_that_openssl_verifies_it() {
+    story(|world| async move {
+        let sink = world.next_hop();
+        let mut signer = Signer::new(&world).await;
+        signer.identity("p256", "ann@a.example").await;
+        let head = "From: Ann <ann@a.example>\nTo: bob@b.example\nMIME-Version: 1.0\n";
+        let binary: Vec<u8> = (0..=255).cycle().take(5_000).collect();
+        let letters = [
+            format!("{head}Subject: lone\n\nline one\n.\nFrom here \n\rline\r\r\nend").into_bytes(),
+            format!("{head}Subject: utf\nContent-Type: text/plain; charset=utf-8\n\nGr\u{fc}\u{df}e\n").into_bytes(),
+            [
+                head.replace('\n', "\r\n").as_bytes(),
+                b"Subject: binary\r\nContent-Type: multipart/mixed; boundary=b\r\nContent-Transfer-Encoding: binary\r\n\r\n--b\r\n\r\ntext\n\
+                --b\r\nContent-Type: image/png\r\nContent-Transfer-Encoding: binary\r\n\r\n",
+                &binary,
+                b"\r\n--b--\r\n",
+            ]
+            .concat(),
+        ];
+        let mut client = world.client().await;
+        for (letter, most) in letters.iter().zip([1, 50, 1_000]) {
+            let to = ["<bob@b.example>"];
+            let reply = client.send_chunks("<ann@a.example> BODY=BINARYMIME", &to, letter, most).await;
+            reply.expect("open").expect(250, "Queued");
+        }
+        assert!(world.wait_until(300, || sink.count() == letters.len()).await, "{} came", sink.count());
+        for received in sink.received() {
+            let name = tag(&received);
+            let verified = verify::verify(&received.content, &signer.ca.root());
+            let entity = verified.unwrap_or_else(|error| panic!("{name}: {error:#}")).entity;
+            if name == "binary" {
+                let leaves = harness::mime::leaves(&entity).expect("a multipart");
+                assert_eq!(leaves[1].octets, binary);
+            }
+        }
+        assert_eq!(sink.violations(), Vec::<String>::new());
+    });
+}
+
+#[test]
 fn mail_without_identity_is_held_until_there_is_one() {
     story(|world| async move {
         let sink = world.next_hop();
