@@ -629,3 +629,80 @@ fn content_is_handed_out_in_large_pieces() {
     assert_eq!(total, 1_000);
     assert_eq!(s(b".\r\n"), 0);
 }
+
+/// MAIL and RCPT of a session that has been greeted.
+fn with_recipient() -> Session {
+    let mut s = greeted();
+    send!(s, "MAIL FROM:<a@example.org>\r\nRCPT TO:<b@example.net>\r\n");
+    s.take_replies();
+    s
+}
+
+#[test]
+fn a_chunk_above_the_size_limit_is_taken_whole_and_refused_at_its_end() {
+    for segment in [1_000, 65_536, 10_000_000] {
+        let mut s = with_recipient();
+        let smuggled = b"RSET\r\nMAIL FROM:<evil@example.org>\r\n".repeat(60_000);
+        send!(s, format!("BDAT 5\r\nA: b\nBDAT {} LAST\r\n", smuggled.len()));
+        recv!(s, "250 2.0.0 5 octets so far\r\n");
+        assert!(s.server.is_receiving_data());
+        for octets in smuggled.chunks(segment) {
+            send!(s, octets);
+        }
+        recv!(s, "552 5.3.4 Message is larger than the 2000000 octets allowed\r\n");
+        send!(s, "NOOP\r\n");
+        recv!(s, "250 2.0.0 OK\r\n");
+        assert_eq!(s.events.last().map(Text::as_str), Some("DataRefused(TooLarge)"));
+        assert!(s.messages.is_empty() && s.events.iter().filter(|e| e.starts_with("Mail")).count() == 1);
+    }
+}
+
+#[test]
+fn a_chunk_that_the_driver_refuses_is_taken_before_the_answer() {
+    // Before the first octet.
+    let mut s = with_recipient();
+    let (taken, event) = s.server.receive(b"BDAT 6 LAST\r\n");
+    let Some(Event::DataStart { question, chunked: true }) = event else { panic!("{event:?}") };
+    assert_eq!(taken, 13);
+    s.server.refuse(question, &Reply::new(452, EnhancedStatus(4, 3, 1), "Full"));
+    recv!(s, "");
+    send!(s, "RSET\r\nQUIT\r\n");
+    recv!(s, "452 4.3.1 Full\r\n221 2.0.0 Goodbye\r\n");
+    // In the middle of it, with more on the way.
+    let mut s = with_recipient();
+    send!(s, "BDAT 10\r\nabc");
+    s.server.abandon_data(&Reply::new(451, EnhancedStatus(4, 3, 0), "Broken"));
+    send!(s, "RSET\r\nxBDAT 6\r\nRSET\r\nBDAT 0 LAST\r\n");
+    recv!(
+        s,
+        "451 4.3.0 Broken\r\n503 5.5.1 The message has been refused already\r\n503 5.5.1 The message has been refused already\r\n"
+    );
+    assert!(!s.events.contains(&"Reset".into()) && s.messages.is_empty());
+    send!(s, "MAIL FROM:<a@example.org>\r\n");
+    recv!(s, "250 2.1.0 Sender accepted\r\n");
+}
+
+#[test]
+fn one_message_too_many_for_a_session_is_told_to_come_again() {
+    let mut s = greeted();
+    for _ in 0..MESSAGES_PER_SESSION_MAX {
+        send!(s, "MAIL FROM:<a@example.org>\r\nRCPT TO:<b@example.net>\r\nBDAT 2 LAST\r\nx\n");
+    }
+    assert_eq!(s.messages.len(), usize::from(MESSAGES_PER_SESSION_MAX));
+    s.take_replies();
+    send!(s, "MAIL FROM:<a@example.org>\r\n");
+    recv!(s, "421 4.5.3 Too many messages in one session, connect again\r\n");
+    assert_eq!(s.events.last().map(Text::as_str), Some("Closed(Ours)"));
+}
+
+#[test]
+fn what_is_not_offered_is_not_understood() {
+    let mut s = Session::with(Server::new(Config { offers: Offers::NONE, ..config() }));
+    send!(s, "EHLO client.example.org\r\n");
+    assert!(["CHUNKING", "BINARY", "UTF8", "LIMITS"].iter().all(|w| !s.take_replies().contains(w)));
+    send!(s, "MAIL FROM:<a@example.org> SMTPUTF8\r\nMAIL FROM:<a@example.org> BODY=BINARYMIME\r\n");
+    recv!(s, "555 5.5.4 Parameter not recognised or not implemented\r\n".repeat(2));
+    send!(s, "BDAT 4 LAST\r\nQUIT");
+    recv!(s, "502 5.5.1 BDAT was not offered\r\n");
+    assert!(s.server.is_closed());
+}
