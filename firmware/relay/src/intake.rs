@@ -59,7 +59,8 @@ pub async fn session<P: Platform, S: Stream>(appliance: &Appliance<'_, P>, strea
     let config = Config::new(settings.banner_name().into(), most);
     drop(settings);
     let judged = appliance.judge(client, origin.local, origin.interface);
-    let config = Config { message_bytes_max: judged.rights.message_bytes_max.unwrap_or(most), ..config };
+    let message_bytes_max = judged.rights.message_bytes_max.unwrap_or(most);
+    let config = Config { message_bytes_max, repair: judged.rights.repair, ..config };
     appliance.client(client, judged.class, |counts| counts.sessions = counts.sessions.saturating_add(1));
     let server = if open.0.counters.sessions_open.get() > SESSIONS_IN_COUNT_MAX as u64 {
         Server::refusing(

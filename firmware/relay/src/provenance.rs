@@ -38,7 +38,8 @@ impl Provenance {
         Self {
             class: judged.class,
             keep_internal: judged.rights.keep_headers,
-            complete: judged.rights.repair,
+            // RFC 6409 §8: what submits mail for the first time may leave that to its server.
+            complete: judged.rights.repair || judged.class == Class::Application,
             interface,
             passes,
             rule: format!("{}", judged.rule),

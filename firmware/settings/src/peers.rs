@@ -697,5 +697,7 @@ impl Table<Peer> {
 
 fn by_network(network: IpNetwork) -> Judged {
     let class = Class::Application;
-    Judged { class, rights: Rc::new(Rights::of(class)), rule: Rule::RelayNetwork(network) }
+    // Such networks were allowed to send and never to send sloppily; a rule of its own says what else is wanted.
+    let rights = Rights { repair: false, ..Rights::of(class) };
+    Judged { class, rights: Rc::new(rights), rule: Rule::RelayNetwork(network) }
 }

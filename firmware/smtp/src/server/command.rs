@@ -220,6 +220,22 @@ fn chunk(argument: &[u8]) -> Option<Chunk> {
     if words.next().is_some() { None } else { Some(Chunk { left, last }) }
 }
 
+/// Whether a line says HELO or EHLO, with whatever behind it.
+pub(super) fn is_hello(line: &[u8]) -> bool {
+    is_ehlo(line) || verb_is(line, b"HELO")
+}
+
+/// Whether a line says EHLO, with whatever behind it.
+pub(super) fn is_ehlo(line: &[u8]) -> bool {
+    verb_is(line, b"EHLO")
+}
+
+fn verb_is(line: &[u8], name: &[u8]) -> bool {
+    line.split(|octet| *octet == b' ')
+        .next()
+        .is_some_and(|verb| verb.trim_ascii_end().eq_ignore_ascii_case(name))
+}
+
 /// The name after HELO and EHLO. What it says is not believed and hardly matters, but it ends up in header
 /// fields and logs: any string of the characters of names and address literals will do.
 fn host_name(argument: &[u8]) -> Result<&str, Fault> {

@@ -6,6 +6,11 @@
 //! message is smuggled behind a first. After a violation the reader goes on to the true end by the same rule, so
 //! that nothing which was sent as content is ever read as a command. The one end that can be disputed, a dot
 //! after CR CR LF, is reported as such, and the session must not go on behind it.
+//!
+//! # Repair
+//! For clients of one's own that cannot do better, an LF without CR may be taken for a line end of the content: it is
+//! given out as CR LF. It is never part of the end, and a dot behind it is an octet like any other: such clients do not
+//! know of transparency, and what they pass on may have been written by others.
 
 use limits::smtp::{HEADER_BYTES_MAX, TEXT_LINE_BYTES_MAX};
 
@@ -45,6 +50,8 @@ pub(super) enum Found<'i> {
 pub(super) struct ContentReader {
     place: Place,
     in_header: bool,
+    /// A LF without CR is given out as CR LF.
+    repair: bool,
     /// Nothing is given out or checked any more.
     discarding: bool,
     /// The octet before the last CR was a CR too.
@@ -63,11 +70,12 @@ pub(super) struct ContentReader {
 }
 
 impl ContentReader {
-    /// A reader for content of at most `size_max` octets.
-    pub(super) const fn new(size_max: u32) -> Self {
+    /// A reader for content of at most `size_max` octets, which mends line ends if `repair` says so.
+    pub(super) const fn new(size_max: u32, repair: bool) -> Self {
         Self {
             place: Place::LineStart,
             in_header: true,
+            repair,
             discarding: false,
             cr_cr: false,
             odd_start: false,
@@ -148,6 +156,16 @@ impl ContentReader {
                     at += 1;
                     self.spend(1, false)
                 }
+                (_, b'\n') if self.repair && !self.discarding => {
+                    if at > start {
+                        return (at, content(input, start, at));
+                    }
+                    at += 1;
+                    match self.mended_line_end() {
+                        Ok(()) => return (at, Found::Content(b"\r\n")),
+                        Err(violation) => Err(violation),
+                    }
+                }
                 (_, b'\n') => {
                     self.place = Place::InLine;
                     at += 1;
@@ -184,6 +202,18 @@ impl ContentReader {
         let outcome = self.spend(1, false);
         if self.line_room == TEXT_LINE_BYTES_MAX as u32 {
             // The empty line that ends the header block and counts with it.
+            self.in_header = false;
+        }
+        self.line_room = TEXT_LINE_BYTES_MAX as u32;
+        outcome
+    }
+
+    /// A LF has been read that is to be a line end. What follows is never the dot of an end, nor a transparency dot.
+    fn mended_line_end(&mut self) -> Result<(), Violation> {
+        self.place = Place::InLine;
+        (self.cr_cr, self.odd_start) = (false, false);
+        let outcome = self.spend(2, false);
+        if self.line_room == TEXT_LINE_BYTES_MAX as u32 {
             self.in_header = false;
         }
         self.line_room = TEXT_LINE_BYTES_MAX as u32;
@@ -234,7 +264,7 @@ mod tests {
 
     /// Content, violation and what is left after the end; `None` where the end was not found.
     fn read(input: &[u8], segment: usize, size_max: u32) -> (Vec<u8>, Option<Violation>, Option<usize>) {
-        let mut reader = ContentReader::new(size_max);
+        let mut reader = ContentReader::new(size_max, false);
         let (mut octets, mut violation, mut at) = (Vec::new(), None, 0);
         while at < input.len() {
             let end = input.len().min(at + segment);
@@ -307,6 +337,58 @@ mod tests {
             }
         }
         assert_eq!(variants, 24);
+    }
+
+    #[test]
+    fn mended_line_ends_are_never_part_of_an_end() {
+        let mended = |input: &[u8], segment: usize| {
+            let mut reader = ContentReader::new(1_000, true);
+            let (mut octets, mut at) = (Vec::new(), 0);
+            while at < input.len() {
+                let (taken, found) = reader.read(&input[at..input.len().min(at + segment)]);
+                at += taken;
+                match found {
+                    Found::Content(content) => octets.extend_from_slice(content),
+                    Found::Violation(violation) => return (octets, Err(violation), at),
+                    Found::End { disputed } => {
+                        assert!(!disputed);
+                        assert_eq!(reader.size() as usize, octets.len());
+                        return (octets, Ok(true), at);
+                    }
+                    Found::Nothing => {}
+                }
+            }
+            (octets, Ok(false), at)
+        };
+        let rest = b"MAIL FROM:<a@example.org>\r\n";
+        for (wire, octets) in [
+            (&b"a: b\nc: d\n\nbody\n\r\n.\r\n"[..], &b"a: b\r\nc: d\r\n\r\nbody\r\n\r\n"[..]),
+            (b"a\n.\nb\r\n.\r\n", b"a\r\n.\r\nb\r\n"),
+            (b"a\n.\r\nb\r\n.\r\n", b"a\r\n.\r\nb\r\n"),
+            (b"a\n..\r\nb\r\n.\r\n", b"a\r\n..\r\nb\r\n"),
+            (b"a\r\n.\nb\r\n.\r\n", b"a\r\n\r\nb\r\n"),
+            (b"a\r\n..b\n\r\n.\r\n", b"a\r\n.b\r\n\r\n"),
+            (b"\n.\r\n\n.\n\r\n.\r\n", b"\r\n.\r\n\r\n.\r\n\r\n"),
+        ] {
+            for segment in 1..=wire.len() + rest.len() {
+                let all = [wire, rest].concat();
+                assert_eq!(
+                    mended(&all, segment),
+                    (octets.to_vec(), Ok(true), wire.len()),
+                    "{wire:?} by {segment}"
+                );
+            }
+        }
+        for (wire, violation) in [
+            (&b"a\rb\n\r\n.\r\n"[..], Violation::BareCr),
+            (b"a\n\0\r\n.\r\n", Violation::Nul),
+            (b"a\n\r\r\n.\r\n", Violation::BareCr),
+        ] {
+            for segment in 1..=wire.len() {
+                assert_eq!(mended(wire, segment).1, Err(violation), "{wire:?}");
+            }
+        }
+        assert_eq!(mended(&b"\n".repeat(501), 9).1, Err(Violation::TooLarge));
     }
 
     #[test]

@@ -49,13 +49,16 @@ pub struct Config {
     pub message_bytes_max: u32,
     /// The extensions that this peer may use.
     pub offers: Offers,
+    /// Whether small faults of this peer are mended: a LF without CR in content behind DATA is a line end, and HELO and
+    /// EHLO with a name that is none, or without one, count as said.
+    pub repair: bool,
 }
 
 impl Config {
     /// A server with every extension.
     #[must_use]
     pub const fn new(host_name: Box<str>, message_bytes_max: u32) -> Self {
-        Self { host_name, message_bytes_max, offers: Offers::ALL }
+        Self { host_name, message_bytes_max, offers: Offers::ALL, repair: false }
     }
 }
 
@@ -352,7 +355,8 @@ impl Server {
                 self.put(format_args!("250 2.1.5 Recipient accepted\r\n"));
             }
             Some(Asked::DataStart) => {
-                self.state = State::Data(ContentReader::new(self.config.message_bytes_max));
+                self.state =
+                    State::Data(ContentReader::new(self.config.message_bytes_max, self.config.repair));
                 self.put(format_args!("354 Send the message, end it with a dot on a line of its own\r\n"));
             }
             Some(Asked::ChunkStart(chunk)) => self.state = State::Chunk(chunk),
@@ -560,6 +564,11 @@ impl Server {
     fn obey(&mut self, line: &[u8]) -> Option<Event<'static>> {
         let command = match command::parse(line, self.extended) {
             Ok(command) => command,
+            Err(Fault::BadHostName | Fault::ArgumentMissing)
+                if self.config.repair && command::is_hello(line) =>
+            {
+                return self.hello("unknown", command::is_ehlo(line));
+            }
             Err(fault) => return self.fault(fault),
         };
         match command {

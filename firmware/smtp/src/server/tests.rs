@@ -706,3 +706,30 @@ fn what_is_not_offered_is_not_understood() {
     recv!(s, "502 5.5.1 BDAT was not offered\r\n");
     assert!(s.server.is_closed());
 }
+
+#[test]
+fn a_sloppy_client_is_understood_where_that_is_allowed() {
+    let repairing = || Config { repair: true, ..config() };
+    for (line, keyword) in [
+        (&b"EHLO\r\n"[..], "250-"),
+        (b"EHLO my pc\r\n", "250-"),
+        (b"ehlo \xFCmlaut\r\n", "250-"),
+        (b"HELO\r\n", "250 "),
+        (b"HELO a@b, c\r\n", "250 "),
+    ] {
+        let mut server = Server::new(repairing());
+        let greeting = server.transmit().len();
+        server.transmitted(greeting);
+        let (_, event) = server.receive(line);
+        assert!(matches!(event, Some(Event::Hello)), "{line:?}");
+        assert_eq!(server.helo(), "unknown");
+        assert!(server.transmit().starts_with(keyword.as_bytes()), "{line:?}");
+        let mut strict = Server::new(config());
+        assert!(!matches!(strict.receive(line).1, Some(Event::Hello)), "{line:?}");
+    }
+    // Nothing but the name is mended.
+    let mut server = Server::new(repairing());
+    for line in [&b"VRFY\r\n"[..], b"HELOX a\r\n", b"EHLO a\nb\r\n", b"EHLO\0\r\n"] {
+        assert!(server.receive(line).1.is_none(), "{line:?}");
+    }
+}
