@@ -80,6 +80,7 @@ pub async fn session<P: Platform, S: Stream>(appliance: &Appliance<'_, P>, strea
         origin,
         judged,
         server,
+        asked_sender: ReversePath::Null,
         sender: ReversePath::Null,
         dsn: SenderParameters::default(),
         declared_size: None,
@@ -154,6 +155,9 @@ struct Session<'a, 'f, P: Platform> {
     /// What the client may do, as of its last MAIL.
     judged: Judged,
     server: Server,
+    /// As the client said it.
+    asked_sender: ReversePath,
+    /// As it is stored: a rule may put another in its place.
     sender: ReversePath,
     /// What the sender asked of reports.
     dsn: SenderParameters,
@@ -269,6 +273,7 @@ impl<'a, 'f, P: Platform> Session<'a, 'f, P> {
         // Asked anew for each message: clients keep connections for hours, and rules change.
         self.judged = self.appliance.judge(self.peer, self.origin.local, self.origin.interface);
         let allowed = rights::sender(&self.judged, &sender);
+        self.asked_sender = sender.clone();
         self.sender = rights::rewritten(&self.judged, sender);
         self.dsn = dsn;
         self.declared_size = declared_size;
@@ -322,7 +327,8 @@ impl<'a, 'f, P: Platform> Session<'a, 'f, P> {
 
     fn rcpt(&mut self, question: Question, recipient: Mailbox, dsn: RecipientParameters) {
         let recipient = self.postmaster_for(recipient);
-        let allowed = rights::recipient(&self.judged, &self.appliance.domains(), &recipient);
+        let allowed =
+            rights::recipient(&self.judged, &self.appliance.domains(), &self.asked_sender, &recipient);
         if self.appliance.stopping.get() {
             self.refuse(question, Stage::Rcpt, Some(&recipient), &stopping_reply());
         } else if let Err(no) = allowed {

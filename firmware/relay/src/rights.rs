@@ -32,10 +32,25 @@ fn standing(judged: &Judged) -> String {
     }
 }
 
+/// Whether the client may use this address as its sender. Everybody may use none (RFC 5321 §4.5.5).
+fn allows(judged: &Judged, sender: &ReversePath) -> bool {
+    sender.mailbox().is_none_or(|mailbox| judged.rights.allows_sender_domain(mailbox.domain()))
+}
+
+/// Where the mail of this sender may go. The addresses of Exchange Online belong to all of its tenants, so an Exchange
+/// server with a list of senders may pass on mail of others inward, and nowhere else.
+fn relay_right(judged: &Judged, sender: &ReversePath) -> RelayRight {
+    let right = judged.rights.relay;
+    if judged.class.is_exchange() && !allows(judged, sender) {
+        right.min(RelayRight::Internal)
+    } else {
+        right
+    }
+}
+
 /// Asks whether the client may send from this address.
 pub(crate) fn sender(judged: &Judged, sender: &ReversePath) -> Result<(), No> {
-    let Some(mailbox) = sender.mailbox() else { return Ok(()) };
-    if judged.rights.allows_sender_domain(mailbox.domain()) {
+    if judged.class.is_exchange() || allows(judged, sender) {
         return Ok(());
     }
     let why = format!("{}: sender domain not in its list", standing(judged));
@@ -43,17 +58,26 @@ pub(crate) fn sender(judged: &Judged, sender: &ReversePath) -> Result<(), No> {
 }
 
 /// Asks whether the client may send to this address.
-pub(crate) fn recipient(judged: &Judged, domains: &Domains, to: &Mailbox) -> Result<(), No> {
+pub(crate) fn recipient(
+    judged: &Judged,
+    domains: &Domains,
+    sender: &ReversePath,
+    to: &Mailbox,
+) -> Result<(), No> {
     let denied =
         |what: &str| No { reply: Server::relay_denied(), why: format!("{}: {what}", standing(judged)) };
     if judged.rule == Rule::Damaged {
         let why = String::from("stored rules cannot be read; see `show peers`");
         return Err(no(451, EnhancedStatus(4, 3, 0), "Cannot tell what you may do, try again later", why));
     }
-    match judged.rights.relay {
+    match relay_right(judged, sender) {
         RelayRight::None => return Err(denied("may send nowhere")),
         RelayRight::Internal if !domains.is_internal(to.domain()) => {
-            return Err(denied("may send to internal domains only"));
+            return Err(denied(if judged.rights.relay == RelayRight::Any {
+                "from this sender domain to internal domains only"
+            } else {
+                "may send to internal domains only"
+            }));
         }
         RelayRight::Internal | RelayRight::Any => {}
     }
@@ -96,7 +120,8 @@ mod tests {
     }
 
     fn answer(judged: &Judged, to: &str) -> Result<(), String> {
-        recipient(judged, &own(), &Mailbox::parse(to).unwrap()).map_err(|no| {
+        let sender = ReversePath::parse("someone@elsewhere.example").unwrap();
+        recipient(judged, &own(), &sender, &Mailbox::parse(to).unwrap()).map_err(|no| {
             assert_eq!(no.reply.code, 554);
             no.why
         })
@@ -136,6 +161,23 @@ mod tests {
         for to in ["x@[192.0.2.9]", "x@[IPv6:::1]", "x@[127.0.0.1]"] {
             assert!(answer(&app, to).unwrap_err().contains("literal"), "{to}");
         }
+    }
+
+    #[test]
+    fn other_tenants_of_exchange_online_may_send_inward_and_nowhere_else() {
+        let online = judged("online 192.0.2.0/24 class exchange senders example.org");
+        let own_domains = own();
+        let ask = |from: &str, to: &str| {
+            let from = ReversePath::parse(from).unwrap();
+            sender(&online, &from).unwrap();
+            recipient(&online, &own_domains, &from, &Mailbox::parse(to).unwrap()).map_err(|no| no.why)
+        };
+        assert_eq!(ask("ann@example.org", "x@elsewhere.example"), Ok(()));
+        assert_eq!(ask("x@elsewhere.example", "ann@example.org"), Ok(()));
+        assert_eq!(
+            ask("x@other-tenant.example", "y@elsewhere.example").unwrap_err(),
+            "class exchange by peer online: from this sender domain to internal domains only"
+        );
     }
 
     #[test]
