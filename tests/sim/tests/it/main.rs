@@ -12,6 +12,7 @@ mod days;
 mod delivery;
 mod esmtp;
 mod exchangers;
+mod guides;
 mod intake;
 mod malformed_sessions;
 mod next_hop;
