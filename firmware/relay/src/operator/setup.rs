@@ -168,7 +168,9 @@ async fn put_in_force<P: Platform, W: Write>(
     appliance.factory_fresh.set(false);
     appliance.record(&Event::SettingsSaved);
     screen.line("Saved.").await;
-    let network_changed = before.network != edited.network || before.dns_servers != edited.dns_servers;
+    let network_changed = before.interfaces() != edited.interfaces()
+        || before.listeners != edited.listeners
+        || before.dns_servers != edited.dns_servers;
     if network_changed {
         match appliance.machine.apply_network(edited) {
             Applied::Now => screen.line("The network settings are in force.").await,

@@ -62,13 +62,13 @@ macro_rules! test {
 
 scenarios! {
     "0.02" r0_02_pattern_a_inbound "the Internet finds us first by MX and Exchange second: it gets the mail once":
-        Pending("routes by MX discovery"), Everywhere, patterns::a_inbound;
+        Partly("decrypted and with a verdict: comes with decryption"), Everywhere, patterns::a_inbound;
     "0.03" r0_03_pattern_b_inbound "Exchange sends its own inbound mail through us and gets it back once, marked":
-        Pending("loop marker, rights of peers"), Everywhere, patterns::b_inbound;
+        Ready, Everywhere, patterns::b_inbound;
     "0.03" r0_03_pattern_b_by_header "the same with the exception by header":
-        Pending("loop marker"), Everywhere, patterns::b_inbound_by_header;
+        Ready, Everywhere, patterns::b_inbound_by_header;
     "0.04" r0_04_outbound "Exchange sends to the Internet through us, envelope unchanged":
-        Pending("routes by MX discovery"), Everywhere, patterns::outbound;
+        Ready, Everywhere, patterns::outbound;
     "0.05" r0_05_one_name_everywhere "banner, EHLO and Received say the configured name":
         Ready, Everywhere, everyday::one_name_everywhere;
     "0.06" r0_06_mx_preference_and_chance "lower preference first, chance among equals":
@@ -76,21 +76,21 @@ scenarios! {
     "0.08" r0_08_look_ups_by_command "A, MX and TXT are looked up and compared at the console":
         Pending("diag dns");
     "0.09" r0_09_header_firewall "Exchange's own fields pass between Exchanges octet by octet, and to nobody else":
-        Pending("header firewall"), Everywhere, patterns::header_firewall;
+        Ready, Everywhere, patterns::header_firewall;
     "0.10" r0_10_any_recipient_for_exchange_only "only Exchange may send to anywhere":
-        Pending("rights of peers"), Everywhere, peers::any_recipient_for_exchange_only;
+        Ready, Everywhere, peers::any_recipient_for_exchange_only;
     "0.11" r0_11_smart_host_by_address "Exchange reaches us by address":
         Partly("STARTTLS without a server name comes with TLS"), Everywhere, with_exchange::smart_host_by_address;
     "0.13" r0_13_connector_validation "the validation mail of a connector is delivered":
-        Pending("routes by MX discovery"), Everywhere, patterns::connector_validation;
+        Ready, Everywhere, patterns::connector_validation;
     "0.14" r0_14_one_source_address "all connections to Exchange leave from the one address":
         Ready, Everywhere, with_exchange::one_source_address;
     "0.15" r0_15_open_relay_forms "every classic form of an open relay is refused":
         Ready, Everywhere, rights::open_relay_forms;
     "0.16" r0_16_internal_recipients_by_mx "internal recipients from Exchange go to the other MX, not outside":
-        Pending("routes by MX discovery"), Everywhere, patterns::internal_recipients_by_mx;
+        Ready, Everywhere, patterns::internal_recipients_by_mx;
     "0.17" r0_17_loop_without_exceptions "an Exchange without exceptions: two passes at most, one copy, 5.4.6":
-        Pending("loop marker"), Simulator("hours pass"), patterns::loop_without_exceptions;
+        Ready, Simulator("hours pass"), patterns::loop_without_exceptions;
     "0.18" r0_18_no_mail_from_connector "the console tells that a connector has not been seen":
         Pending("diag exchange");
     "0.19" r0_19_send_connector_on_premises "an on-premises Exchange sends anywhere without credentials":
@@ -100,9 +100,9 @@ scenarios! {
     "0.21" r0_21_every_version_of_exchange "2007 to 2019: mail in both directions":
         Ready, Everywhere, with_exchange::every_version;
     "0.22" r0_22_next_hop_by_mx_without_ourselves "the next hop is found by MX, ourselves removed":
-        Pending("MX discovery"), Everywhere, discovery::without_ourselves;
+        Ready, Everywhere, discovery::without_ourselves;
     "0.22" r0_22_nothing_left_waits "nothing left after removing ourselves: the mail waits, nobody gets a report":
-        Pending("MX discovery"), Simulator("hours pass"), discovery::nothing_left;
+        Ready, Simulator("hours pass"), discovery::nothing_left;
     "0.22" r0_22_lying_name_service "forged, slow and truncated answers change nothing":
         Ready, Everywhere, discovery::lying_name_service;
     "0.23" r0_23_relayhost_overrides "a relayhost ends MX queries, its removal brings them back":
@@ -110,11 +110,11 @@ scenarios! {
     "0.24" r0_24_route_table "the most specific route wins":
         Ready, Everywhere, routes::route_table;
     "0.25" r0_25_twenty_six_domains "26 domains, 26 Exchanges: each mail only at its own":
-        Pending("MX discovery"), Everywhere, discovery::twenty_six_domains;
+        Ready, Everywhere, discovery::twenty_six_domains;
     "0.25" r0_25_sixty_four_domains "64 domains at once":
-        Pending("MX discovery"), Simulator("hours pass"), discovery::sixty_four_domains;
+        Ready, Simulator("hours pass"), discovery::sixty_four_domains;
     "0.26" r0_26_show_the_configuration "relay, networks, domains, filter and routes are shown":
-        Pending("show topics"), Everywhere, peers::show_the_configuration;
+        Ready, Everywhere, peers::show_the_configuration;
     "0.27" r0_27_queue_is_empty_when_all_works "after some mail the queue is empty and the log tells of it":
         Ready, Everywhere, everyday::queue_is_empty_when_all_works;
     "0.28" r0_28_troubles_have_names "each trouble of the manual has a message of its own":
@@ -122,7 +122,7 @@ scenarios! {
     "0.29" r0_29_tls_levels "TLS per route: none, may, encrypt, verify":
         Pending("TLS");
     "0.30" r0_30_decrypt_by_attachment "while we are off the second MX takes the mail, once":
-        Pending("domain add"), Everywhere, patterns::a_falls_back;
+        Partly("sending it in for decryption comes with decryption"), Everywhere, patterns::a_falls_back;
     "1.01" r1_01_fifty_clients "fifty systems at once, no credentials":
         Partly("clients with TLS come with TLS"), Everywhere, everyday::fifty_clients;
     "1.02" r1_02_send_as "any From, no rewriting":
@@ -142,19 +142,19 @@ scenarios! {
     "2.04" r2_04_who_may "who may connect, who may relay, where to: each with a no":
         Pending("rights of peers"), Everywhere, peers::who_may;
     "2.06" r2_06_network_storage "a storage device on the list relays, off the list not":
-        Partly("internal recipients only: rights of peers"), Everywhere, rights::network_storage;
+        Ready, Everywhere, rights::network_storage;
     "2.06" r2_06_network_storage_inside_only "the device may write to the inside only":
-        Pending("rights of peers"), Everywhere, peers::storage_inside_only;
+        Ready, Everywhere, peers::storage_inside_only;
     "2.10" r2_10_starts_by_itself "power on, 220, nobody at the console":
         Partly("the test client of the console comes with `diag smtp`"), Everywhere, everyday::starts_by_itself;
     "2.11" r2_11_internal_or_any "internal only and any are different rights":
-        Pending("rights of peers"), Everywhere, peers::internal_or_any;
+        Ready, Everywhere, peers::internal_or_any;
     "3.02" r3_02_burst_of_a_thousand "1,000 mails at five a second: in order, none lost":
         Ready, Simulator("hours pass"), applications::burst_of_a_thousand;
     "3.03" r3_03_changed_route_moves_the_queue "a changed route moves what waits":
         Ready, Simulator("hours pass"), routes::changed_route_moves_the_queue;
     "3.04" r3_04_sender_domains "an application sends as its own domain only":
-        Pending("rights of peers"), Everywhere, peers::sender_domains;
+        Ready, Everywhere, peers::sender_domains;
     "3.05" r3_05_call_backs "senders are verified, call-backs answered":
         Pending("verification"), Everywhere, peers::call_backs;
     "3.08" r3_08_throttled "throttling slows us down, nobody is hammered":
@@ -162,25 +162,25 @@ scenarios! {
     "3.10" r3_10_local_actions "forward, discard, reject, reply once":
         Pending("local actions"), Everywhere, peers::local_actions;
     "4.07" r4_07_trusted_by_interface "trusted on one interface, nobody on the other":
-        Pending("rights of peers"), Everywhere, peers::trusted_by_interface;
+        Ready, Everywhere, peers::trusted_by_interface;
     "4.08" r4_08_one_address_one_client "one listener, one client":
-        Pending("listeners");
+        Ready, Everywhere, peers::one_address_one_client;
     "4.09" r4_09_several_smart_hosts "fail-over, recovery, equal shares":
-        Pending("several hosts of a route"), Simulator("hours pass"), routes::several_smart_hosts;
+        Ready, Simulator("hours pass"), routes::several_smart_hosts;
     "4.10" r4_10_address_spaces "exact, parent, star; cost decides":
-        Pending("several hosts of a route"), Everywhere, routes::address_spaces;
+        Ready, Everywhere, routes::address_spaces;
     "4.11" r4_11_peer_group "several Exchange servers are one group":
-        Pending("rights of peers"), Everywhere, peers::one_group;
+        Ready, Everywhere, peers::one_group;
     "4.12" r4_12_rights_per_peer "any recipient, internal only, keep headers: each by itself":
-        Pending("rights of peers"), Everywhere, peers::rights_one_by_one;
+        Ready, Everywhere, peers::rights_one_by_one;
     "4.13" r4_13_factory_state "a new appliance relays for nobody":
         Ready, Everywhere, rights::factory_state;
     "4.14" r4_14_two_interfaces "rules per interface":
-        Pending("two interfaces");
+        Ready, Everywhere, peers::two_interfaces;
     "trap-1" t1_own_mx_in_either_order "own MX removed in either order, the RFC's rule for others":
         Ready, Everywhere, discovery::foreign_domain_by_the_rfc;
     "trap-2" t2_many_own_names "every own name counts":
-        Pending("MX discovery"), Everywhere, discovery::twenty_six_domains;
+        Ready, Everywhere, discovery::twenty_six_domains;
     "trap-4" t4_null_sender_has_its_route "reports leave by their own route":
         Ready, Everywhere, with_exchange::null_sender_has_its_route;
     "trap-8" t8_signed_parts_stay "what somebody signed is not touched":

@@ -28,6 +28,60 @@ async fn asked(world: &World, from: &str, sender: &str) -> (u16, u16) {
     (peer.ask(sender, "ann@contoso.example").await.code, peer.ask(sender, "bob@b.example").await.code)
 }
 
+/// Switches the second interface on.
+async fn second_interface(world: &World) {
+    world.quietly(&format!("set network2 {GATEWAY_INSIDE}/16")).await;
+    world.shows("save", "Saved.").await;
+}
+
+/// 4.14: two interfaces with rules of their own: applications inside, the Internet outside, nobody the wrong way round.
+pub async fn two_interfaces(world: World) {
+    let _exchange = site(
+        &world,
+        &[
+            "peer add inside 10.0.0.0/8 on if2 class application",
+            "peer add outside any on if1 class internet",
+        ],
+    )
+    .await;
+    second_interface(&world).await;
+    let peer = |from: &str, to: std::net::IpAddr| {
+        let mut peer = world.application(from, "peer.example");
+        peer.relay = SocketAddr::new(to, 25);
+        peer
+    };
+    for (from, to, expected) in [
+        ("10.128.0.9", GATEWAY_INSIDE, (250, 250)),
+        ("192.0.2.9", GATEWAY_INSIDE, (554, 554)),
+        ("192.0.2.9", GATEWAY, (250, 554)),
+        ("10.128.0.9", GATEWAY, (250, 554)),
+    ] {
+        let inside = peer(from, to).ask("eva@fabrikam.example", "ann@contoso.example").await.code;
+        let outside = peer(from, to).ask("eva@fabrikam.example", "bob@b.example").await.code;
+        assert_eq!((inside, outside), expected, "{from} to {to}");
+    }
+    world.shows("show network", &GATEWAY_INSIDE.to_string()).await;
+}
+
+/// 4.08: one listener on one own address for one client; every other address and client gets nothing.
+pub async fn one_address_one_client(world: World) {
+    let _exchange =
+        site(&world, &["peer add last-resort 192.168.5.77/32 on 10.128.0.1:25 class application"]).await;
+    second_interface(&world).await;
+    world.quietly("set listeners 10.128.0.1:25").await;
+    world.shows("save", "Saved.").await;
+    let connect = async |from: &str, to: std::net::IpAddr| {
+        Client::connect(&*world.net, ip(from), SocketAddr::new(to, 25)).await.is_ok()
+    };
+    assert!(!connect("192.168.5.77", GATEWAY).await, "nobody listens on the other address");
+    assert!(connect("192.168.5.77", GATEWAY_INSIDE).await);
+    for (from, expected) in [("192.168.5.77", 250), ("192.168.5.78", 554), ("192.168.5.76", 554)] {
+        let mut peer = world.application(from, "legacy.example");
+        peer.relay = SocketAddr::new(GATEWAY_INSIDE, 25);
+        assert_eq!(peer.ask("x@contoso.example", "bob@b.example").await.code, expected, "{from}");
+    }
+}
+
 /// 0.10: mail to any domain is taken from Exchange only; the Internet may write to the inside, everybody else to nobody.
 pub async fn any_recipient_for_exchange_only(world: World) {
     let _exchange = site(
@@ -40,7 +94,7 @@ pub async fn any_recipient_for_exchange_only(world: World) {
     assert_eq!(asked(&world, "10.20.0.1", "ann@contoso.example").await, (250, 554));
     assert_eq!(asked(&world, "10.66.6.6", "ann@contoso.example").await, (554, 554));
     world.shows("peer test 10.40.0.1", "exchange").await;
-    world.shows("peer test 10.66.6.6", "nowhere").await;
+    world.shows("peer test 10.66.6.6", "no rule is for it").await;
 }
 
 /// 2.11: internal recipients only, and any recipient, are different rights of networks that look alike.
@@ -156,6 +210,7 @@ pub async fn sender_domains(world: World) {
 /// 4.07: trusted on one interface; the same address on the other interface is nobody.
 pub async fn trusted_by_interface(world: World) {
     let _exchange = site(&world, &["peer add tunnel 10.128.5.0/24 on if2 class trusted"]).await;
+    second_interface(&world).await;
     let mut peer = world.application("10.128.5.1", "ex.fabrikam.example");
     peer.ask("eva@fabrikam.example", "bob@b.example").await.expect(554, "5.7.1");
     peer.relay = SocketAddr::new(GATEWAY_INSIDE, 25);
