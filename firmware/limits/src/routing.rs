@@ -13,6 +13,20 @@ pub const FIRST_MEETING_S: u64 = 40;
 /// Seconds that one question to DNS may take here, whatever the resolver still tries.
 pub const LOOKUP_S: u64 = 20;
 
+/// Seconds that asking whether an address exists may take, waiting for its turn included: the client waits meanwhile, and
+/// RFC 5321 §4.5.3.2 gives it five minutes.
+pub const VERIFY_S: u64 = 20;
+/// Places that are asked for an address, if the first do not answer.
+pub const VERIFY_PLACES_COUNT_MAX: usize = 3;
+/// Answers that are remembered, about 100 octets each.
+pub const VERIFIED_COUNT_MAX: usize = 1_024;
+/// Seconds for which an address that exists is believed to.
+pub const VERIFIED_YES_S: u64 = 4 * 3_600;
+/// Seconds for which one that does not is believed not to: so long does a new mailbox wait for its first stranger.
+pub const VERIFIED_NO_S: u64 = 1_800;
+/// Seconds for which nobody is asked again after nobody could say.
+pub const VERIFIED_UNKNOWN_S: u64 = 300;
+
 /// Forwardings of one address in a row that are followed; more are a circle.
 pub const FORWARDS_COUNT_MAX: usize = 4;
 

@@ -10,6 +10,7 @@ use crate::route::Names;
 use crate::schedule::{DestinationLimits, NewMessage, Schedule};
 use crate::spare::Spare;
 use crate::time::OperatingTime;
+use crate::verify::Verifier;
 use crate::{Machine, attend};
 use core::cell::{Cell, Ref, RefCell};
 use core::fmt;
@@ -133,6 +134,8 @@ pub struct Appliance<'f, P: Platform> {
     pub(crate) entropy: P::Entropy,
     /// What was learnt from DNS.
     pub(crate) dns: Knowledge,
+    /// Which addresses exist.
+    pub(crate) verifier: Verifier,
     pub(crate) datagrams: P::Datagrams,
     pub(crate) connectors: Spare<P::Connector>,
     pub(crate) power: P::Power,
@@ -313,6 +316,7 @@ impl<'f, P: Platform> Appliance<'f, P> {
             clock,
             entropy,
             dns: Knowledge::default(),
+            verifier: Verifier::default(),
             datagrams,
             connectors: Spare::new(connectors),
             power,

@@ -39,7 +39,8 @@ use limits::relay::{
 };
 use limits::routing::{FIRST_MEETING_S, MEETING_S};
 use platform::{ConnectError, Connector, Stream, Timer};
-use search::{Missed, Search};
+use search::Missed;
+pub(crate) use search::Search;
 use transaction::Verdict;
 
 /// Delivers for ever, one message at a time, over connections that `connector` opens;

@@ -25,7 +25,8 @@ use crate::rights::{self, No};
 use crate::route::Way;
 use crate::schedule::{Claim, DestinationId, NewMessage};
 use crate::time::within;
-use crate::{Appliance, Platform, actions, attend};
+use crate::verify::Verification;
+use crate::{Appliance, Platform, actions, attend, verify};
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::vec;
@@ -237,7 +238,9 @@ impl<'a, 'f, P: Platform> Session<'a, 'f, P> {
             Said::Mail { question, sender, declared_size, dsn, .. } => {
                 self.mail(question, sender, declared_size, dsn).await;
             }
-            Said::Rcpt { question, recipient, dsn } => self.rcpt(question, recipient, dsn),
+            Said::Rcpt { question, recipient, dsn } => {
+                self.rcpt(question, recipient, dsn).await;
+            }
             Said::DataStart { question, chunked } => self.data_start(question, chunked),
             // In boxes: what the store needs while it writes would otherwise be in every session's static future, and
             // few sessions write at the same moment.
@@ -299,6 +302,11 @@ impl<'a, 'f, P: Platform> Session<'a, 'f, P> {
                 }
             }
         }
+        if self.judged.rights.verify_sender
+            && let Verification::Refused(reply) = Box::pin(verify::sender(self.appliance, &self.sender)).await
+        {
+            return self.refuse(question, Stage::Mail, None, &reply);
+        }
         // Told now, a client that knows its size need not send it (RFC 1870 §6).
         match self.make_room() {
             Ok(room) => {
@@ -325,7 +333,7 @@ impl<'a, 'f, P: Platform> Session<'a, 'f, P> {
         Ok(Room { incoming, recipients_bytes: 0, claim: appliance.schedule.claim(self.peer, octets) })
     }
 
-    fn rcpt(&mut self, question: Question, recipient: Mailbox, dsn: RecipientParameters) {
+    async fn rcpt(&mut self, question: Question, recipient: Mailbox, dsn: RecipientParameters) {
         let recipient = self.postmaster_for(recipient);
         let allowed =
             rights::recipient(&self.judged, &self.appliance.domains(), &self.asked_sender, &recipient);
@@ -335,6 +343,12 @@ impl<'a, 'f, P: Platform> Session<'a, 'f, P> {
             self.deny(question, Stage::Rcpt, Some(&recipient), &no);
         } else {
             if let Some(reply) = actions::refusal(self.appliance, recipient.as_str()) {
+                return self.refuse(question, Stage::Rcpt, Some(&recipient), &reply);
+            }
+            if self.judged.rights.verify_recipient
+                && let Verification::Refused(reply) =
+                    Box::pin(verify::recipient(self.appliance, &recipient)).await
+            {
                 return self.refuse(question, Stage::Rcpt, Some(&recipient), &reply);
             }
             let (recipient, dsn) = actions::readdressed(self.appliance, recipient, dsn);

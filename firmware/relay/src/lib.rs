@@ -64,6 +64,7 @@ mod schedule;
 mod spare;
 pub mod supervisor;
 mod time;
+mod verify;
 
 pub use appliance::{Appliance, FlashUnusable, Parts, Platform, SharedFlash};
 pub use counters::Counters;

@@ -194,6 +194,7 @@ impl<P: Platform> Appliance<'_, P> {
         self.limits_changed();
         // Whoever changes routes has often changed DNS too.
         self.dns.forget();
+        self.verifier.forget();
         let now = self.now();
         self.schedule.reroute(now);
         self.schedule.hurry(None, now);

@@ -18,7 +18,7 @@ use platform::Entropy;
 use settings::{NextHop, NextHopHost};
 
 /// Why a destination was not reached.
-pub(super) enum Missed {
+pub(crate) enum Missed {
     /// None of its hosts serves us now.
     Unreachable(String),
     /// DNS says that there is nobody.
@@ -42,7 +42,7 @@ enum Hunt<'u> {
 }
 
 /// The places of one destination.
-pub(super) struct Search<'u> {
+pub(crate) struct Search<'u> {
     hunt: Hunt<'u>,
     ready: VecDeque<SocketAddr>,
     /// Whether there was any place.
@@ -63,7 +63,7 @@ impl<'u> Search<'u> {
     ///
     /// # Errors
     /// Why there is nobody to look for.
-    pub(super) async fn begin<P: Platform>(
+    pub(crate) async fn begin<P: Platform>(
         appliance: &Appliance<'_, P>,
         course: &'u Course,
         us: &'u Ourselves,
@@ -95,7 +95,7 @@ impl<'u> Search<'u> {
     }
 
     /// The next place to try; `None`: there is no other.
-    pub(super) async fn next<P: Platform>(&mut self, appliance: &Appliance<'_, P>) -> Option<SocketAddr> {
+    pub(crate) async fn next<P: Platform>(&mut self, appliance: &Appliance<'_, P>) -> Option<SocketAddr> {
         loop {
             if let Some(place) = self.ready.pop_front() {
                 self.any = true;

@@ -2,7 +2,7 @@
 
 use crate::{letter, tag};
 use dns::{Data, Name};
-use settings::{Action, Domain, Route};
+use settings::{Action, Domain, Peer, Route};
 use sim::gateway::{GATEWAY, Gateway};
 use sim::network::Link;
 use sim::peers::Sink;
@@ -311,5 +311,47 @@ fn more_dead_domains_than_the_table_holds_keep_no_living_one_waiting_and_lose_no
         assert!(world.wait_until(4 * 3_600, all).await, "{}", gateway.count("delivered"));
         assert!(gateway.queue_is_empty() && gateway.count("failed") == 0);
         assert_eq!(sink.received().iter().map(|letter| letter.to.len()).sum::<usize>(), 18 * 64);
+    });
+}
+
+#[test]
+fn addresses_that_the_exchange_does_not_have_are_refused_to_those_who_are_asked_and_once() {
+    story(|world| async move {
+        let (exchange, at) = server(&world, "exchange.site.example", 1);
+        exchange.behave(|b| {
+            b.recipients = ["ghost", "phantom"]
+                .map(|who| (format!("{who}@site.example"), "550 5.1.1 no such user".into()))
+                .into();
+        });
+        mx(&world, "site.example", &[(10, "exchange.site.example")]);
+        mx(&world, "null.example", &[(0, ".")]);
+        mx(&world, "a.example", &[(10, "exchange.site.example")]);
+        let gateway = Gateway::new(&world);
+        gateway.configure(&[("hostname", "gw.example"), ("without-identity", "pass")]).await;
+        gateway.add_rows::<Domain>(&["site.example"]).await;
+        let peer = "world 10.1.0.0/16 class internet verify-sender on verify-recipient on";
+        gateway.add_rows::<Peer>(&[peer]).await;
+        assert!(gateway.boot().await);
+        let mut client = world.client().await;
+        for (from, reply) in
+            [("ghost@site.example", "5.1.0"), ("bob@gone.example", "5.1.8"), ("bob@null.example", "5.7.27")]
+        {
+            client.command(&format!("MAIL FROM:<{from}>")).await.expect(550, reply);
+        }
+        for _ in 0..3 {
+            client.command("MAIL FROM:<ann@a.example>").await.expect(250, "");
+            client.command("RCPT TO:<phantom@site.example>").await.expect(550, "5.1.1");
+            client.command("RCPT TO:<bob@site.example>").await.expect(250, "");
+            client.command("RSET").await.expect(250, "");
+        }
+        let asked = |who: &str| exchange.commands().iter().filter(|line| line.contains(who)).count();
+        assert_eq!((asked("phantom@"), asked("bob@"), asked("ghost@")), (1, 1, 1));
+        assert!(!exchange.commands().iter().any(|line| line == "DATA"));
+        assert_eq!((exchange.count(), exchange.violations()), (0, vec![]));
+        // Where nobody can say, the mail is taken.
+        world.network.set_link(at, Link::Dark);
+        client.command("MAIL FROM:<ann@a.example>").await.expect(250, "");
+        client.command("RCPT TO:<new@site.example>").await.expect(250, "");
+        client.quit().await;
     });
 }
