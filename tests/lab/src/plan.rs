@@ -12,6 +12,10 @@ pub const GATEWAY_INSIDE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 128, 0, 1));
 pub const PREFIX_LENGTH: u8 = 16;
 /// The router of the first interface, behind which everything else is.
 pub const ROUTER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 255, 254));
+/// The same router's IPv6 address.
+pub const ROUTER_6: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0xfffe));
+/// Prefix length of the first interface's IPv6 network.
+pub const PREFIX_LENGTH_6: u8 = 64;
 /// The name server.
 pub const NAME_SERVER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 53));
 /// The second name server.

@@ -8,7 +8,9 @@ use crate::peers::dns::FakeDns;
 use crate::peers::exchange::{Exchange, Version};
 use crate::peers::internet::{InternetMx, Manner};
 use crate::peers::ledger::{Delivered, Ledger};
-use crate::plan::{GATEWAY, GATEWAY_SMTP, NAME_SERVER, PREFIX_LENGTH, ROUTER};
+use crate::plan::{
+    GATEWAY, GATEWAY_6, GATEWAY_SMTP, NAME_SERVER, PREFIX_LENGTH, PREFIX_LENGTH_6, ROUTER, ROUTER_6,
+};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -110,6 +112,15 @@ impl World {
         for command in commands.iter().filter(|command| !command.starts_with("set ")) {
             self.gateway.command(command).await;
         }
+    }
+
+    /// Gives the first interface its IPv6 address.
+    ///
+    /// # Panics
+    /// When it is not understood or not saved.
+    pub async fn with_ipv6(&self) {
+        self.quietly(&format!("set address6 {GATEWAY_6}/{PREFIX_LENGTH_6} {ROUTER_6}")).await;
+        self.shows("save", "Saved.").await;
     }
 
     /// Types a command that is understood: one that sets answers nothing, one that adds or removes says that it is in force.

@@ -174,6 +174,24 @@ pub async fn direct_delivery(world: World) {
     assert_eq!(senders.received().len(), 2);
 }
 
+/// 2.01: a server that has only an IPv6 address, and one that has both and answers only one of them.
+pub async fn direct_delivery_by_ipv6(world: World) {
+    world.name_server(
+        "six.example MX 10 mx.six.example
+         mx.six.example AAAA 2001:db8:20::1
+         both.example MX 10 mx.both.example
+         mx.both.example AAAA 2001:db8:20::2
+         mx.both.example A 10.20.0.2",
+    );
+    world.set_up(&["set relay-networks 10.1.0.0/16"]).await;
+    world.with_ipv6().await;
+    let six = world.internet_mx("mx.six.example", "2001:db8:20::1", "six.example", Manner::strict());
+    let _four = world.internet_mx("mx.both.example", "10.20.0.2", "both.example", Manner::strict());
+    reaches(&world, "six", "bob@six.example", "mx.six.example").await;
+    assert_eq!(six.received()[0].from.ip(), crate::plan::GATEWAY_6);
+    reaches(&world, "both", "bob@both.example", "mx.both.example").await;
+}
+
 /// Trap 1: for a domain that is not ours the rule of RFC 5321 stays: whoever stands behind us is no way out.
 pub async fn foreign_domain_by_the_rfc(world: World) {
     world.name_server(

@@ -9,6 +9,7 @@ mod patterns;
 mod peers;
 mod rights;
 mod routes;
+mod setup;
 mod with_exchange;
 
 /// Writes the table, and a test for each row that plays it on the simulator; what is pending is an ignored test.
@@ -130,17 +131,23 @@ scenarios! {
     "1.06" r1_06_associated_domains "a refused recipient makes one report that names only it":
         Ready, Everywhere, with_exchange::associated_domains;
     "1.07" r1_07_host_of_the_tenant "the wizard derives the tenant's host name":
-        Pending("setup derives the host");
+        Pending("not tried yet"), Everywhere, setup::host_of_the_tenant;
     "1.09" r1_09_networks "networks to the last bit, IPv4 and IPv6; nobody by default":
-        Partly("IPv6 clients come with the appliance's own IPv6 address"), Everywhere, rights::networks_to_the_last_bit;
+        Ready, Everywhere, rights::networks_to_the_last_bit;
+    "1.09" r1_09_networks_of_ipv6 "the same for IPv6":
+        Ready, Everywhere, rights::networks_of_ipv6;
     "1.10" r1_10_sloppy_applications "HELO, bare line feeds, no Date: repaired for applications only":
-        Pending("repair"), Everywhere, peers::sloppy_applications;
+        Ready, Everywhere, peers::sloppy_applications;
     "1.11" r1_11_single_choke_point "counts per client":
         Pending("counters per client"), Everywhere, peers::single_choke_point;
     "2.01" r2_01_direct_delivery "to the Internet by MX, by A, by IPv6; null MX ends it":
-        Partly("IPv6 next hops come with the appliance's own IPv6 address"), Simulator("hours pass"), discovery::direct_delivery;
+        Ready, Simulator("hours pass"), discovery::direct_delivery;
+    "2.01" r2_01_direct_delivery_by_ipv6 "servers with IPv6 only, and with both":
+        Ready, Everywhere, discovery::direct_delivery_by_ipv6;
     "2.04" r2_04_who_may "who may connect, who may relay, where to: each with a no":
-        Pending("rights of peers"), Everywhere, peers::who_may;
+        Ready, Everywhere, peers::who_may;
+    "2.04" r2_04_connections_of_one_client "a client has as many connections as its rule says":
+        Pending("limits of connections per client"), Everywhere, peers::connections_of_one_client;
     "2.06" r2_06_network_storage "a storage device on the list relays, off the list not":
         Ready, Everywhere, rights::network_storage;
     "2.06" r2_06_network_storage_inside_only "the device may write to the inside only":

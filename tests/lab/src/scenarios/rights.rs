@@ -3,8 +3,9 @@
 use crate::letters::Letter;
 use crate::peers::client::Client;
 use crate::peers::internet::Manner;
-use crate::plan::GATEWAY_SMTP;
+use crate::plan::{GATEWAY_6, GATEWAY_SMTP};
 use crate::world::{World, ip};
+use std::net::SocketAddr;
 
 /// Forms of a recipient that once made servers relay, and what they try.
 const CLASSIC_FORMS: &[&str] = &[
@@ -81,6 +82,25 @@ pub async fn networks_to_the_last_bit(world: World) {
     world.shows("set relay-networks 0.0.0.0/0", "open relay").await;
     world.shows("set relay-networks ::/0", "open relay").await;
     assert!(ask("10.1.0.8").await >= 500);
+}
+
+/// 1.09: the same for IPv6.
+pub async fn networks_of_ipv6(world: World) {
+    world.set_up(&["set relay-networks 2001:db8:7::/126, 2001:db8:8::1/128", "set next-hop 10.20.0.1"]).await;
+    world.with_ipv6().await;
+    let _mx = world.internet_mx("mx.b.example", "10.20.0.1", "b.example", Manner::default());
+    for (address, expected) in [
+        ("2001:db8:7::", 250),
+        ("2001:db8:7::3", 250),
+        ("2001:db8:7::4", 554),
+        ("2001:db8:6:ffff:ffff:ffff:ffff:ffff", 554),
+        ("2001:db8:8::1", 250),
+        ("2001:db8:8::2", 554),
+    ] {
+        let mut application = world.application(address, "app.a.example");
+        application.relay = SocketAddr::new(GATEWAY_6, 25);
+        assert_eq!(application.ask("ann@a.example", "bob@b.example").await.code, expected, "{address}");
+    }
 }
 
 /// 2.06: a storage device relays when it is on the list, and not when it is not.
