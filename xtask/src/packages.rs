@@ -55,6 +55,35 @@ pub const FAULTS: &[Package] = &[
     },
 ];
 
+/// Mail servers that are unpacked, not installed: as packages each excludes the other and Postfix. A library that most
+/// systems lack comes along.
+const UNPACKED: &[&str] = &["exim4-base", "exim4-daemon-light", "opensmtpd", "libidn12"];
+
+/// Sees to it that Exim and OpenSMTPD lie below `target/peers/root`, where the lab starts them: nothing is installed, no
+/// service is set up, and ordinary users may do it.
+///
+/// # Errors
+/// When they cannot be fetched.
+pub fn unpack_peers() -> Result<()> {
+    let root = harness::real::unpacked();
+    if root.join("usr/sbin/smtpd").exists() && root.join("usr/sbin/exim4").exists() {
+        return Ok(());
+    }
+    if project::find_program("apt-get").is_none() {
+        bail!("this is no Debian: the lab wants Exim and OpenSMTPD unpacked below {}", root.display());
+    }
+    std::fs::create_dir_all(&root)?;
+    let fetch = "cd \"$1\"; apt-get download $2 || { apt-get update; apt-get download $2; }\n\
+                 for package in *.deb; do dpkg -x \"$package\" root; done; rm -f *.deb";
+    let mut command = Command::new("sh");
+    command.args(["-ec", fetch, "fetch"]).arg(root.parent().unwrap_or(&root)).arg(UNPACKED.join(" "));
+    step::run(
+        "unpacking Exim and OpenSMTPD (they exclude each other and Postfix as packages)",
+        &mut command,
+    )?;
+    Ok(())
+}
+
 /// Debian's own compiler, for machines whose rustup can fetch nothing.
 pub const DEBIAN_TOOLCHAIN: &[Package] = &[
     Package { name: "rustc-web", witness: "/usr/bin/rustc", purpose: "Rust compiler for the firmware" },

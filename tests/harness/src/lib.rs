@@ -9,6 +9,7 @@
 //! - [`misbehave`]: the malformed sessions over TCP,
 //! - [`operator`]: the operator who sets it up and asks it how it is,
 //! - [`receiver`]: a real mail server on this machine that receives,
+//! - [`real`]: real mail servers that also send,
 //! - [`sink`]: a next hop that remembers, and fails when told to,
 //! - [`ca`], [`verify`]: a throw-away certification authority, and the judge of signed messages,
 //! - [`load`]: mail in quantity,
@@ -27,6 +28,7 @@ pub mod mime;
 pub mod misbehave;
 pub mod operator;
 pub mod process;
+pub mod real;
 pub mod receiver;
 pub mod rng;
 pub mod sink;

@@ -6,7 +6,7 @@
 use crate::process::{ScratchDir, Supervised, free_port};
 use anyhow::{Context as _, Result, bail, ensure};
 use std::fs;
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -44,10 +44,21 @@ impl Receiver {
         let folder = folder.canonicalize()?;
         let master = Path::new("/usr/lib/postfix/sbin/master");
         if rustix::process::geteuid().is_root() && master.exists() {
-            start_postfix(master, &folder)
+            start_postfix(master, &folder, None)
         } else {
             start_smtp_sink(&folder)
         }
+    }
+
+    /// As [`Receiver::start`], Postfix only; what is for others than [`DOMAIN`] goes to the port `relay` of the loopback
+    /// interface.
+    ///
+    /// # Errors
+    /// When it does not come up; carries its log.
+    pub fn start_with_relay(folder: &Path, relay: u16) -> Result<Self> {
+        let _ = fs::remove_dir_all(folder);
+        fs::create_dir_all(folder)?;
+        start_postfix(Path::new("/usr/lib/postfix/sbin/master"), &folder.canonicalize()?, Some(relay))
     }
 
     /// The port of the loopback interface that it listens on.
@@ -67,18 +78,21 @@ impl Receiver {
     /// # Errors
     /// When its mailbox cannot be read.
     pub fn messages(&self) -> Result<Vec<Vec<u8>>> {
-        let Ok(entries) = fs::read_dir(&self.mail) else { return Ok(Vec::new()) };
-        let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
-        paths.sort();
-        paths
-            .iter()
-            .map(|path| {
-                let stored = fs::read(path)?;
-                let added: &[u8] = if self.adds_line { b"\n" } else { b"" };
-                Ok(with_crlf(stored.strip_suffix(added).unwrap_or(&stored)))
-            })
-            .collect()
+        let added: &[u8] = if self.adds_line { b"\n" } else { b"" };
+        maildir(&self.mail, added)
     }
+}
+
+/// All messages of a folder, in the order of their names, with CRLF line ends; `added` is what the server puts behind each.
+pub(crate) fn maildir(folder: &Path, added: &[u8]) -> Result<Vec<Vec<u8>>> {
+    let Ok(entries) = fs::read_dir(folder) else { return Ok(Vec::new()) };
+    let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    paths.sort();
+    let read = |path: &PathBuf| {
+        let stored = fs::read(path)?;
+        Ok(with_crlf(stored.strip_suffix(added).unwrap_or(&stored)))
+    };
+    paths.iter().map(read).collect()
 }
 
 fn with_crlf(stored: &[u8]) -> Vec<u8> {
@@ -95,7 +109,7 @@ fn with_crlf(stored: &[u8]) -> Vec<u8> {
     wire
 }
 
-fn start_postfix(master: &Path, folder: &Path) -> Result<Receiver> {
+fn start_postfix(master: &Path, folder: &Path, relay: Option<u16>) -> Result<Receiver> {
     let scratch = if reachable_by_all(folder) { None } else { Some(ScratchDir::new()?) };
     if let Some(scratch) = &scratch {
         fs::set_permissions(scratch.path(), fs::Permissions::from_mode(0o711))?;
@@ -129,6 +143,10 @@ fn start_postfix(master: &Path, folder: &Path) -> Result<Receiver> {
              message_size_limit = 104857600\nvirtual_mailbox_limit = 0\nmailbox_size_limit = 0\n"
         ),
     )?;
+    if let Some(relay) = relay {
+        let mut more = fs::OpenOptions::new().append(true).open(folder.join("conf/main.cf"))?;
+        writeln!(more, "relayhost = [127.0.0.1]:{relay}\nminimal_backoff_time = 2s\nqueue_run_delay = 2s")?;
+    }
     let mut services = format!("127.0.0.1:{port} inet n - n - - smtpd\n");
     services.push_str(
         "postlog unix-dgram n - n - 1 postlogd\n\
@@ -143,6 +161,7 @@ fn start_postfix(master: &Path, folder: &Path) -> Result<Receiver> {
          retry unix - - n - - error\n\
          proxymap unix - - n - - proxymap\n\
          virtual unix - n n - - virtual\n\
+         smtp unix - - n - 4 smtp\n\
          anvil unix - - n - 1 anvil\n\
          showq unix n - n - - showq\n",
     );
@@ -205,7 +224,7 @@ fn owner_id(user: &str) -> Result<u32> {
     String::from_utf8_lossy(&output.stdout).trim().parse().with_context(|| format!("there is no user {user}"))
 }
 
-fn wait_for_greeting(port: u16, logs: &[&Path]) -> Result<()> {
+pub(crate) fn wait_for_greeting(port: u16, logs: &[&Path]) -> Result<()> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let deadline = Instant::now() + START_LIMIT;
     loop {

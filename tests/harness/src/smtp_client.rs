@@ -230,6 +230,22 @@ impl SmtpClient {
         Ok(refusal.unwrap_or(reply))
     }
 
+    /// As [`Self::submit`], waiting for each reply: for servers that do not offer PIPELINING.
+    ///
+    /// # Errors
+    /// As [`Self::submit`].
+    pub fn submit_in_steps(&mut self, sender: &str, recipient: &str, content: &[u8]) -> Result<Reply> {
+        for command in [format!("MAIL FROM:<{sender}>"), format!("RCPT TO:<{recipient}>"), "DATA".to_owned()]
+        {
+            let reply = self.command(&command)?;
+            if reply.code >= 400 {
+                return Ok(reply);
+            }
+        }
+        self.send([&stuffed(content)[..], b".\r\n"].concat());
+        self.reply()
+    }
+
     /// Hands in one message for its one recipient; see [`Self::submit`].
     ///
     /// # Errors

@@ -6,7 +6,11 @@ use lab::{
     scenario::{Scenario, State},
     scenarios,
     simulator::seed_of,
-    wire::play::How,
+    wire::{
+        self,
+        alone::{self, Alone},
+        play::How,
+    },
 };
 use std::{path::PathBuf, process::ExitCode, time::Instant};
 
@@ -41,6 +45,7 @@ fn main() -> ExitCode {
         list();
         return ExitCode::SUCCESS;
     }
+    let alone: Vec<&Alone> = alone::ALL.iter().filter(|story| is_meant(&arguments, story)).collect();
     let chosen = match chosen(&arguments) {
         Ok(chosen) => chosen,
         Err(unknown) => {
@@ -48,11 +53,11 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    if chosen.is_empty() {
+    if chosen.is_empty() && alone.is_empty() {
         eprintln!("error: which scenario? `--list` shows them, `--all` plays them all");
         return ExitCode::FAILURE;
     }
-    if arguments.pcap.is_some() && (arguments.sim || chosen.len() > 1) {
+    if arguments.pcap.is_some() && (arguments.sim || chosen.len() + alone.len() > 1) {
         eprintln!("error: --pcap is for one scenario with the real image");
         return ExitCode::FAILURE;
     }
@@ -75,11 +80,31 @@ fn main() -> ExitCode {
             }
         }
     }
+    for story in alone {
+        let seed = arguments.seed.unwrap_or_else(|| seed_of(story.name));
+        let how = How { seed, pcap: arguments.pcap.clone(), transcript };
+        let start = Instant::now();
+        let told = wire::play::play_alone(story, &how);
+        let took = start.elapsed().as_secs_f32();
+        match told {
+            Ok(()) => println!("shown   {:<5} {} ({took:.1} s)", story.row, story.title),
+            Err(why) => {
+                println!("FAILED  {:<5} {} (seed {seed}, {took:.1} s)\n{why:#}", story.row, story.title);
+                failed.push((story.name, seed));
+            }
+        }
+    }
     for (name, seed) in &failed {
         let sim = if arguments.sim { " --sim" } else { "" };
         eprintln!("to repeat: cargo xtask lab {name}{sim} --seed {seed}");
     }
     if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Whether a story that needs the real image is asked for.
+fn is_meant(arguments: &Arguments, story: &Alone) -> bool {
+    let named = |name: &String| story.name.starts_with(name.as_str()) || story.row == name;
+    !arguments.sim && (arguments.all || arguments.scenario.iter().any(named))
 }
 
 /// The scenarios that were asked for, in the order of the table.
@@ -92,7 +117,8 @@ fn chosen(arguments: &Arguments) -> Result<Vec<&'static Scenario>, String> {
         let of_row = scenarios::ALL.iter().filter(|scenario| scenario.row == name);
         let before = chosen.len();
         chosen.extend(of_row);
-        if chosen.len() == before {
+        let alone = alone::ALL.iter().any(|story| story.name.starts_with(name.as_str()) || story.row == name);
+        if chosen.len() == before && !alone {
             chosen.push(scenarios::find(name).ok_or_else(|| name.clone())?);
         }
     }
@@ -111,5 +137,8 @@ fn list() {
             lab::scenario::Runs::Simulator(why) => format!("; simulator only: {why}"),
         };
         println!("{row:<5} {name}\n      {title}\n      {state}{alone}");
+    }
+    for Alone { row, name, title, .. } in alone::ALL {
+        println!("{row:<5} {name}\n      {title}\n      ready; real image only");
     }
 }

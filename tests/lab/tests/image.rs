@@ -4,7 +4,10 @@ use lab::{
     play::{Place, Verdict, play},
     scenarios,
     simulator::seed_of,
-    wire::play::How,
+    wire::{
+        alone,
+        play::{How, play_alone},
+    },
 };
 use std::time::Instant;
 
@@ -20,6 +23,16 @@ fn scenarios_with_the_real_image() {
             Verdict::Failed(why) => failed.push(format!(
                 "{} {}: {why}\nrepeat with: cargo xtask lab {} --seed {}",
                 scenario.row, scenario.title, scenario.name, how.seed
+            )),
+        }
+    }
+    for story in alone::ALL {
+        let how = How { seed: seed_of(story.name), ..How::default() };
+        match play_alone(story, &how) {
+            Ok(()) => shown += 1,
+            Err(why) => failed.push(format!(
+                "{} {}: {why:#}\nrepeat with: cargo xtask lab {} --seed {}",
+                story.row, story.title, story.name, how.seed
             )),
         }
     }

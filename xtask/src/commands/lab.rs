@@ -41,7 +41,8 @@ pub struct Options {
 pub fn run(options: &Options) -> Result<()> {
     super::kill_children_on_signals();
     if !options.list && !options.sim {
-        packages::ensure(packages::MACHINE)?;
+        packages::ensure(&[packages::MACHINE, packages::PEERS].concat())?;
+        packages::unpack_peers()?;
         if !options.no_build {
             build::run(&build::Options::quiet())?;
         }

@@ -23,6 +23,7 @@ pub fn run(options: &Options) -> Result<()> {
     if !options.toolchain_only {
         let wanted = [packages::MACHINE, packages::PEERS, packages::FAULTS].concat();
         packages::ensure(&wanted)?;
+        packages::unpack_peers()?;
     }
     let toolchain = sysroot::make(options.toolchain)?;
     step::note("everything is there; without xtask the firmware builds with");

@@ -96,6 +96,7 @@ pub fn run(options: &Options) -> Result<()> {
                 given.iter().filter_map(|(name, value)| Some((*name, (*value)?))).collect();
             cargo_test("machine tests", &["--package", "qemu"], &variables, Told::Proofs, &mut failures);
             if present(LAB) {
+                failures.attempt("servers for the lab", "cargo xtask setup", packages::unpack_peers);
                 let arguments = ["--package", "lab", "--test", "image"];
                 cargo_test(
                     "scenarios with the real image",

@@ -1,11 +1,18 @@
 //! Tells a scenario with the real image, and keeps what one needs to find out why it failed.
 
 use super::{
+    alone::{Alone, Stage},
     executor::Executor,
     gateway::{WireGateway, kept},
     net::WireNet,
 };
-use crate::{gateway::Gateway, net::Net, scenario::Scenario, transcript::Told, world::World};
+use crate::{
+    gateway::Gateway,
+    net::{Later, Net},
+    scenario::Scenario,
+    transcript::Told,
+    world::World,
+};
 use anyhow::{Context as _, Result, bail};
 use harness::process::ScratchDir;
 use std::{
@@ -34,11 +41,23 @@ pub struct How {
 /// # Errors
 /// When it fails; names the files with the recording and what the console showed.
 pub fn play(scenario: &'static Scenario, how: &How) -> Result<()> {
+    on_stage(scenario.name, how, |stage| Box::pin(scenario.play(stage.world)))
+}
+
+/// Plays a story that only the real image can show.
+///
+/// # Errors
+/// As [`play`].
+pub fn play_alone(story: &Alone, how: &How) -> Result<()> {
+    on_stage(story.name, how, story.tell)
+}
+
+fn on_stage(name: &str, how: &How, tell: impl FnOnce(Stage) -> Later<'static, ()>) -> Result<()> {
     let scratch = ScratchDir::new()?;
     let executor = Executor::new()?;
     let wire = WireNet::new(&executor, scratch.path(), how.seed)?;
     wire.start();
-    let name = format!("{}-{}", scenario.name, how.seed);
+    let name = format!("{name}-{}", how.seed);
     let recording = how.pcap.clone().unwrap_or_else(|| kept().join(format!("{name}.pcapng")));
     wire.record(&recording)?;
     let gateway = Rc::new(WireGateway::new(&wire, |_| ())?);
@@ -47,7 +66,8 @@ pub fn play(scenario: &'static Scenario, how: &How) -> Result<()> {
         net = Rc::new(Told::new(net));
     }
     let world = World::new(net, Rc::clone(&gateway) as Rc<dyn Gateway>, how.seed);
-    let story = async { wire.within(SCENARIO_S, scenario.play(world)).await };
+    let stage = Stage { executor: executor.clone(), wire: wire.clone(), world };
+    let story = async { wire.within(SCENARIO_S, tell(stage)).await };
     let told = catch_unwind(AssertUnwindSafe(|| executor.block_on(story)));
     wire.end_recording()?;
     let why = match told {

@@ -1,0 +1,49 @@
+//! What only the real image can show: its stack on a real wire, and real servers around it.
+
+use super::{executor::Executor, net::WireNet, real_peers};
+use crate::{net::Later, world::World};
+
+/// What such a story has around it.
+#[derive(Clone)]
+pub struct Stage {
+    /// Runs everything.
+    pub executor: Executor,
+    /// The network, with what only it has.
+    pub wire: WireNet,
+    /// What every scenario has.
+    pub world: World,
+}
+
+/// A story that needs frames.
+pub struct Alone {
+    /// The row of the requirements or threats that it shows.
+    pub row: &'static str,
+    /// The name to call it by.
+    pub name: &'static str,
+    /// What happens, in one line.
+    pub title: &'static str,
+    /// The story. The appliance is blank and off when it begins.
+    pub tell: fn(Stage) -> Later<'static, ()>,
+}
+
+/// All of them.
+pub static ALL: &[Alone] = &[
+    Alone {
+        row: "bridge",
+        name: "real_postfix",
+        title: "Postfix is next hop and client: 200 messages each way, all the same",
+        tell: |stage| Box::pin(real_peers::postfix(stage)),
+    },
+    Alone {
+        row: "bridge",
+        name: "real_exim",
+        title: "Exim is next hop and client: 200 messages each way, all the same",
+        tell: |stage| Box::pin(real_peers::exim(stage)),
+    },
+    Alone {
+        row: "bridge",
+        name: "real_opensmtpd",
+        title: "OpenSMTPD is next hop and client: 200 messages each way, all the same",
+        tell: |stage| Box::pin(real_peers::opensmtpd(stage)),
+    },
+];
