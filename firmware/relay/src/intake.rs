@@ -275,7 +275,7 @@ impl<'a, 'f, P: Platform> Session<'a, 'f, P> {
         self.forget();
         // Asked anew for each message: clients keep connections for hours, and rules change.
         self.judged = self.appliance.judge(self.peer, self.origin.local, self.origin.interface);
-        let allowed = rights::sender(&self.judged, &sender);
+        let allowed = rights::sender(&self.judged, &self.appliance.domains(), &sender);
         self.asked_sender = sender.clone();
         self.sender = rights::rewritten(&self.judged, sender);
         self.dsn = dsn;

@@ -32,25 +32,14 @@ fn standing(judged: &Judged) -> String {
     }
 }
 
-/// Whether the client may use this address as its sender. Everybody may use none (RFC 5321 §4.5.5).
-fn allows(judged: &Judged, sender: &ReversePath) -> bool {
-    sender.mailbox().is_none_or(|mailbox| judged.rights.allows_sender_domain(mailbox.domain()))
+/// Where the mail of this sender may go. Everybody may use the null sender (RFC 5321 §4.5.5).
+fn relay_right(judged: &Judged, domains: &Domains, sender: &ReversePath) -> RelayRight {
+    judged.relay_for(domains, sender.mailbox().map(Mailbox::domain))
 }
 
-/// Where the mail of this sender may go. The addresses of Exchange Online belong to all of its tenants, so an Exchange
-/// server with a list of senders may pass on mail of others inward, and nowhere else.
-fn relay_right(judged: &Judged, sender: &ReversePath) -> RelayRight {
-    let right = judged.rights.relay;
-    if judged.class.is_exchange() && !allows(judged, sender) {
-        right.min(RelayRight::Internal)
-    } else {
-        right
-    }
-}
-
-/// Asks whether the client may send from this address.
-pub(crate) fn sender(judged: &Judged, sender: &ReversePath) -> Result<(), No> {
-    if judged.class.is_exchange() || allows(judged, sender) {
+/// Asks whether the client may send from this address. Who may not send at all hears that when it names a recipient.
+pub(crate) fn sender(judged: &Judged, domains: &Domains, sender: &ReversePath) -> Result<(), No> {
+    if relay_right(judged, domains, sender) != RelayRight::None || judged.rights.relay == RelayRight::None {
         return Ok(());
     }
     let why = format!("{}: sender domain not in its list", standing(judged));
@@ -70,7 +59,7 @@ pub(crate) fn recipient(
         let why = String::from("stored rules cannot be read; see `show peers`");
         return Err(no(451, EnhancedStatus(4, 3, 0), "Cannot tell what you may do, try again later", why));
     }
-    match relay_right(judged, sender) {
+    match relay_right(judged, domains, sender) {
         RelayRight::None => return Err(denied("may send nowhere")),
         RelayRight::Internal if !domains.is_internal(to.domain()) => {
             return Err(denied(if judged.rights.relay == RelayRight::Any {
@@ -169,7 +158,7 @@ mod tests {
         let own_domains = own();
         let ask = |from: &str, to: &str| {
             let from = ReversePath::parse(from).unwrap();
-            sender(&online, &from).unwrap();
+            sender(&online, &own_domains, &from).unwrap();
             recipient(&online, &own_domains, &from, &Mailbox::parse(to).unwrap()).map_err(|no| no.why)
         };
         assert_eq!(ask("ann@example.org", "x@elsewhere.example"), Ok(()));
@@ -183,7 +172,8 @@ mod tests {
     #[test]
     fn senders_are_held_to_their_domains_and_the_null_sender_passes() {
         let app = judged("apps 192.0.2.0/24 class application senders example.org,example.net");
-        let ask = |from: &str| sender(&app, &ReversePath::parse(from).unwrap());
+        let domains = own();
+        let ask = |from: &str| sender(&app, &domains, &ReversePath::parse(from).unwrap());
         assert!(ask("a@example.org").is_ok() && ask("a@EXAMPLE.NET").is_ok() && ask("").is_ok());
         let no = ask("a@sub.example.org").unwrap_err();
         assert_eq!((no.reply.code, no.reply.status), (550, Some(EnhancedStatus(5, 7, 1))));

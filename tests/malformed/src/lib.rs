@@ -195,6 +195,9 @@ pub fn relay_attempts() -> Vec<&'static str> {
     ]
 }
 
+mod forms;
+pub use forms::{Form, INTERNAL_DOMAIN, OWN_NAME, Reach, address_forms};
+
 /// Lines that are no command lines.
 fn lines() -> Vec<Session> {
     vec![

@@ -24,6 +24,7 @@ mod power;
 mod priorities;
 mod quotas;
 mod reports;
+mod rights;
 mod signing;
 mod sizes;
 mod wear;
