@@ -78,6 +78,26 @@ pub enum QueueTarget {
     Domain(String),
 }
 
+/// What `diag` looks at beyond the appliance itself. Words are as typed and not checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Check {
+    /// `diag dns DOMAIN [from ADDRESS]`: the records of a domain; SPF for our addresses, or for the one that is given.
+    Dns {
+        /// The domain.
+        domain: String,
+        /// What if mail came from there.
+        from: Option<String>,
+    },
+    /// `diag smtp HOST[:PORT]`: connects and says hello.
+    Smtp(String),
+    /// `diag route ADDRESS`: where mail for an address goes, down to the hosts' addresses.
+    Route(String),
+    /// `diag dnsbl [ADDRESS]`: whether block lists have our addresses, or the one that is given.
+    Dnsbl(Option<String>),
+    /// `diag exchange [DOMAIN]`: everything between Exchange and this appliance, for one internal domain or for all.
+    Exchange(Option<String>),
+}
+
 /// One name and value of the set-up dialogue. Most names are those of settings; the others are for the executor to understand.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
@@ -191,6 +211,8 @@ pub enum Command {
     LogTail(u32),
     /// `diag`: checks network, flash, TPM, clock and next hop, one line each.
     Diag,
+    /// `diag` with a verb.
+    Check(Check),
     /// `time set YYYY-MM-DDTHH:MM:SSZ`: seconds since 1970.
     TimeSet(u64),
     /// `reboot`.

@@ -213,6 +213,39 @@ pub const COMMANDS: &[Entry] = &[
         "One line for each: `ok`, or what is wrong and what to do.",
     ),
     entry(
+        &["diag", "dns"],
+        "DOMAIN [from ADDRESS]",
+        "check a domain's A, MX and SPF records",
+        "What is expected beside what is there. SPF is evaluated for the addresses\n\
+         that mail leaves from; `from ADDRESS` asks what it says about another one.",
+    ),
+    entry(
+        &["diag", "smtp"],
+        "HOST[:PORT]",
+        "connect to a mail server and say hello",
+        "Shows its greeting and what it offers. Nothing is sent.",
+    ),
+    entry(
+        &["diag", "route"],
+        "ADDRESS",
+        "follow the way of mail for an address",
+        "The rule, the hosts in their order, and their addresses.",
+    ),
+    entry(
+        &["diag", "dnsbl"],
+        "[ADDRESS]",
+        "ask block lists about our addresses",
+        "Addresses behind a translator are known from `set own-addresses`.",
+    ),
+    entry(
+        &["diag", "exchange"],
+        "[DOMAIN]",
+        "check everything between Exchange and here",
+        "Rules for Exchange, own names, MX order, SPF, reachability, the session\n\
+         with which Exchange validates a connector, loops, and whether mail has come\n\
+         at all. For one internal domain, or for all of them.",
+    ),
+    entry(
         &["time", "set"],
         "YYYY-MM-DDTHH:MM:SSZ",
         "set the clock (UTC)",
@@ -237,6 +270,7 @@ pub const GROUPS: &[(&str, &str, &str)] = &[
     ),
     ("peer", "VERB", "rights: list, add, source, remove, test,\nconfirm"),
     ("domain", "VERB", "own domains: list, add, remove"),
+    ("diag", "[VERB]", "checks: dns, smtp, route, dnsbl, exchange;\nthe appliance itself without a verb"),
     ("route", "VERB", "next hops of domains: list, add, remove, test"),
     ("action", "VERB", "for single addresses: list, add, remove"),
 ];

@@ -1,6 +1,6 @@
 //! From a line to a command.
 
-use crate::command::{Command, KeyKind, QueueTarget, Rows, Topic};
+use crate::command::{Check, Command, KeyKind, QueueTarget, Rows, Topic};
 use crate::commands::{COMMANDS, Entry, TOPICS, usage_of};
 use crate::time::parse_time;
 use crate::wrong::{Wrong, nearest};
@@ -121,7 +121,7 @@ pub fn parse(line: &str, names: Names) -> Result<Parsed, Wrong<'_>> {
             };
             arguments.end(Parsed::Run(Command::LogTail(lines)))
         }
-        "diag" => arguments.end(Parsed::Run(Command::Diag)),
+        "diag" => parse_diag(arguments),
         "time" => {
             arguments.usage = usage_of(&["time", "set"]);
             let word = arguments.required()?;
@@ -313,6 +313,27 @@ fn parse_rows<'a>(
         }
         _ => arguments.end(Parsed::Run(Command::Show(topic))),
     }
+}
+
+fn parse_diag(mut arguments: Arguments<'_>) -> Result<Parsed, Wrong<'_>> {
+    let Some(word) = arguments.optional() else { return Ok(Parsed::Run(Command::Diag)) };
+    arguments.usage = verb("diag", word)?;
+    let check = match arguments.usage.words.get(1).copied() {
+        Some("dns") => {
+            let domain = arguments.required()?.to_string();
+            let from = match arguments.optional() {
+                None => None,
+                Some(word) if is(word, "from") => Some(arguments.required()?.to_string()),
+                Some(word) => return Err(Wrong::TooMany { word, usage: arguments.usage }),
+            };
+            Check::Dns { domain, from }
+        }
+        Some("smtp") => Check::Smtp(arguments.required()?.to_string()),
+        Some("route") => Check::Route(arguments.required()?.to_string()),
+        Some("dnsbl") => Check::Dnsbl(arguments.optional().map(ToString::to_string)),
+        _ => Check::Exchange(arguments.optional().map(ToString::to_string)),
+    };
+    arguments.end(Parsed::Run(Command::Check(check)))
 }
 
 /// The entry of a command's verb.

@@ -45,7 +45,7 @@ mod setup;
 mod time;
 mod wrong;
 
-pub use command::{Answer, Command, KeyKind, QueueTarget, Rows, Topic};
+pub use command::{Answer, Check, Command, KeyKind, QueueTarget, Rows, Topic};
 pub use machine::{Console, Outcome, Request};
 pub use screen::{Column, Screen, Table};
 pub use setup::{online_host, tables as setup_tables};

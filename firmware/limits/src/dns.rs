@@ -71,3 +71,14 @@ pub const WAITING_COUNT_MAX: usize =
 pub const SERVERS_WAIT_MS: u64 = 250;
 
 crate::const_assert!(TCP_PATIENCE_MS.is_multiple_of(1_000));
+
+/// Seconds that a check of the operator's waits for a connection.
+pub const PROBE_CONNECT_S: u64 = 15;
+/// Seconds that a whole conversation of a check may take; servers that tarpit take up to half a minute before they greet.
+pub const PROBE_REPLY_S: u64 = 60;
+/// Octets of one reply in a check.
+pub const PROBE_REPLY_BYTES_MAX: usize = 4_096;
+/// Addresses of one host that a check connects to.
+pub const PROBE_ADDRESSES_COUNT_MAX: usize = 4;
+/// Domains that one run of a check goes through.
+pub const PROBE_DOMAINS_COUNT_MAX: usize = 64;

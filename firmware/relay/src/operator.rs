@@ -2,6 +2,7 @@
 //!
 //! Commands that only look can be stopped with Ctrl-C. The others run to their end, so that nothing is half done.
 
+mod diag;
 mod domains;
 mod flash;
 mod identities;
@@ -161,6 +162,7 @@ fn only_looks(command: &Command) -> bool {
             | Command::PeerTest { .. }
             | Command::LogTail(_)
             | Command::Diag
+            | Command::Check(_)
     )
 }
 
@@ -224,6 +226,8 @@ async fn execute<P: Platform, W: Write>(
         Command::RouteTest(address) => routes::test(appliance, &address, screen).await,
         Command::LogTail(lines) => look::log_tail(appliance, lines, screen).await,
         Command::Diag => look::diag(appliance, screen).await,
+        // In a box: it is large, and seldom runs.
+        Command::Check(check) => Box::pin(diag::run(appliance, check, screen)).await,
         Command::TimeSet(unix) => system::set_time(appliance, unix, screen).await,
         Command::Reboot => system::reboot(appliance, screen).await,
         Command::FactoryReset => system::factory_reset(appliance, screen).await,

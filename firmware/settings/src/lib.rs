@@ -72,6 +72,14 @@ pub use types::{
     WithoutIdentity,
 };
 
+/// Reads a server as an operator writes it: `HOST`, `HOST:PORT`, an address or `[IPv6]:PORT`.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn next_hop(text: &str) -> Result<NextHop, Fault<'_>> {
+    parse::next_hop(text)
+}
+
 /// Parses a host name, for callers that build settings without text.
 ///
 /// # Errors
