@@ -42,8 +42,6 @@ counters! {
     accepted_bytes: "accepted octets",
     /// Microseconds that the longest single wait of a session for the queue's flash took, its own writing included.
     store_wait_most_us: "longest store, microseconds",
-    /// Messages that were refused because they had been here before.
-    loops: "mail loops",
     /// Messages that got a signature.
     signed: "signed",
     /// Messages that were decided to leave as they came.

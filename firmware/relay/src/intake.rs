@@ -516,6 +516,7 @@ impl<'a, 'f, P: Platform> Session<'a, 'f, P> {
     fn accepted(&self, id: QueueId, protocol: Protocol, size: u32, bulk: bool) {
         let appliance = self.appliance;
         count(&appliance.counters.accepted, 1);
+        count(&appliance.counters.accepted_exchange, self.judged.class.is_exchange().into());
         count(&appliance.counters.accepted_bytes, size.into());
         appliance.client(self.peer, self.judged.class, |counts| {
             counts.messages = counts.messages.saturating_add(1);

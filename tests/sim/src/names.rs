@@ -30,6 +30,7 @@ impl Network {
 
     /// What the name server answers; `None` if it is down, or nobody asked anything.
     pub(crate) fn name_answer(&self, query: &[u8], datagram: bool) -> Option<Vec<u8>> {
+        self.note_question();
         let asked = Message::decode(query).ok()?;
         let question = asked.question.clone()?;
         let mut answer = asked.reply(Code::NO_ERROR);

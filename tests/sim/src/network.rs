@@ -59,6 +59,7 @@ struct State {
     links: HashMap<IpAddr, Link>,
     names: HashMap<String, Vec<IpAddr>>,
     records: HashMap<String, Vec<Data>>,
+    questions: u64,
     name_service_up: bool,
     conditions: Conditions,
     random: Random,
@@ -90,6 +91,7 @@ impl Network {
                 links: HashMap::new(),
                 names: HashMap::new(),
                 records: HashMap::new(),
+                questions: 0,
                 name_service_up: true,
                 conditions: Conditions::default(),
                 random: Random::new(seed),
@@ -128,6 +130,16 @@ impl Network {
     /// Whether the name service answers.
     pub fn set_name_service(&self, up: bool) {
         self.state.borrow_mut().name_service_up = up;
+    }
+
+    /// Questions that the name server has had.
+    #[must_use]
+    pub fn questions(&self) -> u64 {
+        self.state.borrow().questions
+    }
+
+    pub(crate) fn note_question(&self) {
+        self.state.borrow_mut().questions += 1;
     }
 
     pub(crate) fn put_records(&self, name: &str, records: Vec<Data>) {
@@ -225,6 +237,16 @@ impl Network {
         let far = ends(&out, &back, to, here);
         self.executor.spawn(group, format!("connection {here} to {to}"), handler(far));
         Ok(near)
+    }
+
+    /// Ports on which `host` waits for datagrams: what somebody on its wire sees.
+    #[must_use]
+    pub fn datagram_ports(&self, host: IpAddr) -> Vec<u16> {
+        let state = self.state.borrow();
+        let mut ports: Vec<u16> =
+            state.inboxes.keys().filter(|at| at.ip() == host).map(SocketAddr::port).collect();
+        ports.sort_unstable();
+        ports
     }
 
     /// The name server's handler, unless it is down: it needs no task until somebody connects.

@@ -77,8 +77,9 @@ pub(super) fn uses_exchange_online<P: Platform>(
 ) -> bool {
     let by_mx = found.iter().filter_map(|other| other.host.as_ref()).any(|host| is_exchange_online(host));
     by_mx
-        || appliance
-            .way(false, domain, |way| way.name.to_ascii_lowercase().contains(EXCHANGE_ONLINE_HOSTS[0]))
+        || appliance.way(false, &format!("postmaster@{domain}"), |way| {
+            way.name.to_ascii_lowercase().contains(EXCHANGE_ONLINE_HOSTS[0])
+        })
 }
 
 pub(super) async fn check<P: Platform, W: Write>(
@@ -248,7 +249,9 @@ pub(super) async fn mx<P: Platform, W: Write>(
 
 /// Whether something else than MX records says where mail for the domain goes.
 pub(super) fn has_route<P: Platform>(appliance: &Appliance<'_, P>, domain: &str) -> bool {
-    appliance.way(false, domain, |way| !way.name.starts_with("mx:") && !way.name.is_empty())
+    appliance.way(false, &format!("postmaster@{domain}"), |way| {
+        !way.name.starts_with("mx:") && !way.name.is_empty()
+    })
 }
 
 async fn one_exchanger<W: Write>(domain: &str, exchanger: &Exchanger, findings: &mut Findings<'_, W>) {

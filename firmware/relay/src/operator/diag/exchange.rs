@@ -129,18 +129,20 @@ async fn seen<P: Platform, W: Write>(appliance: &Appliance<'_, P>, findings: &mu
 async fn loops<P: Platform, W: Write>(appliance: &Appliance<'_, P>, findings: &mut Findings<'_, W>) {
     let count = appliance.counters.loops.get();
     let addresses = listed(&egress(appliance));
+    let token = appliance.loop_token();
     if count > 0 {
         findings
             .bad(format_args!(
                 "Mail goes in loops: {count} came back and was refused with 5.4.6. The rule in Exchange that sends mail \
-                 here lacks its exception: for the sender address {addresses}, or for the header X-Stargate-Loop."
+                 here lacks its exception: for the sender address {addresses}, or for the header X-Stargate-Loop with \
+                 {token}."
             ))
             .await;
     } else {
         findings
             .good(format_args!(
                 "No loops since the start. The rule in Exchange that sends mail here needs an exception for the sender \
-                 address {addresses} or for the header X-Stargate-Loop."
+                 address {addresses} or for the header X-Stargate-Loop with {token}."
             ))
             .await;
     }
@@ -152,11 +154,12 @@ async fn servers<P: Platform, W: Write>(
     domain: &str,
     findings: &mut Findings<'_, W>,
 ) {
-    let places = match places(appliance, domain).await {
+    let recipient = format!("postmaster@{domain}");
+    let places = match places(appliance, &recipient).await {
         Ok(places) => places,
         Err(why) => return findings.bad(format_args!("Mail for {domain} cannot go on: {why}.")).await,
     };
-    let source = appliance.way(false, domain, |way| way.course()).map(|course| course.connect_from());
+    let source = appliance.way(false, &recipient, |way| way.course()).map(|course| course.connect_from());
     for (host, addresses) in places {
         if addresses.is_empty() {
             findings

@@ -76,20 +76,24 @@ pub(super) async fn check<P: Platform, W: Write>(
     findings: &mut Findings<'_, W>,
 ) -> Result<(), Misunderstood> {
     let wanted = "address or domain; as in `ann@example.org`";
-    let domain = match MailboxRef::parse(address) {
-        Ok(mailbox) => String::from(mailbox.domain()),
-        Err(_) => super::domain(address).map_err(|_| Misunderstood { word: address.into(), wanted })?,
+    let (recipient, domain) = match MailboxRef::parse(address) {
+        Ok(mailbox) => (String::from(address), String::from(mailbox.domain())),
+        Err(_) => {
+            let word = |_| Misunderstood { word: address.into(), wanted };
+            let domain = super::domain(address).map_err(word)?;
+            (format!("postmaster@{domain}"), domain)
+        }
     };
     let internal =
         if appliance.whose(&domain) == Whose::Internal { "an internal domain" } else { "a foreign domain" };
-    let name = appliance.way(false, &domain, |way| String::from(&*way.name));
+    let name = appliance.way(false, &recipient, |way| String::from(&*way.name));
     let by = match name.strip_prefix("mx:") {
         Some(_) => String::from("goes where its MX records lead"),
         None if name.is_empty() => String::from("goes nowhere"),
         None => format!("goes to {name}"),
     };
     findings.note(format_args!("{domain} is {internal}; mail for it {by}.")).await;
-    match places(appliance, &domain).await {
+    match places(appliance, &recipient).await {
         Ok(places) => {
             for (number, (host, addresses)) in places.iter().enumerate() {
                 let addresses: Vec<IpAddr> = addresses.iter().map(SocketAddr::ip).collect();
