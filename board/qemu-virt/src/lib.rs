@@ -36,8 +36,8 @@ mod machine {
         pub console_input: uart::ConsoleInput,
         /// What the serial console shows.
         pub console_output: uart::ConsoleOutput,
-        /// The network interface; `None` if the machine has none.
-        pub network: Option<virtio::net::NetworkDevice>,
+        /// The network interfaces that the machine has, the first one first.
+        pub network: heapless::Vec<virtio::net::NetworkDevice, { limits::net::INTERFACES_COUNT }>,
         /// The data flash, bank 1; `None` if there is no flash that this firmware understands.
         pub flash: Option<flash::DataFlash>,
         /// The TPM.

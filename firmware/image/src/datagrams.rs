@@ -7,8 +7,8 @@ use embassy_net::Stack;
 use embassy_net::udp::{PacketMetadata, UdpSocket};
 use embassy_net::{IpEndpoint, IpListenEndpoint};
 use heapless::Vec;
-use limits::net::{DATAGRAM_BYTES_MAX, DATAGRAM_SOCKETS_COUNT, DATAGRAMS_WAITING_COUNT};
-use platform::{BindError, ConnectError};
+use limits::net::{DATAGRAM_BYTES_MAX, DATAGRAM_SOCKETS_COUNT, DATAGRAMS_WAITING_COUNT, INTERFACES_COUNT};
+use platform::{BindError, ConnectError, Source};
 use static_cell::{ConstStaticCell, StaticCell};
 
 /// Memory of one socket.
@@ -41,24 +41,28 @@ struct Pool {
     ports: Vec<u16, DATAGRAM_SOCKETS_COUNT>,
 }
 
+type Pools = [RefCell<Pool>; INTERFACES_COUNT];
+
 /// Makes sockets while there are buffers for them.
 #[derive(Clone, Copy)]
 pub struct Datagrams {
     link: Link,
-    pool: &'static RefCell<Pool>,
+    pools: &'static Pools,
 }
 
 impl Datagrams {
     /// All sockets of the machine. Called once.
     pub fn new(link: Link) -> Self {
-        static BUFFERS: ConstStaticCell<[Buffers; DATAGRAM_SOCKETS_COUNT]> =
-            ConstStaticCell::new([const { Buffers::NEW }; DATAGRAM_SOCKETS_COUNT]);
-        static POOL: StaticCell<RefCell<Pool>> = StaticCell::new();
-        let mut pool = Pool::default();
-        if let Some(stack) = link.stack() {
-            pool.idle.extend(BUFFERS.take().iter_mut().map(|buffers| buffers.socket(stack)));
+        static BUFFERS: ConstStaticCell<[[Buffers; DATAGRAM_SOCKETS_COUNT]; INTERFACES_COUNT]> =
+            ConstStaticCell::new(
+                [const { [const { Buffers::NEW }; DATAGRAM_SOCKETS_COUNT] }; INTERFACES_COUNT],
+            );
+        static POOLS: StaticCell<Pools> = StaticCell::new();
+        let pools = POOLS.init(Pools::default());
+        for ((pool, stack), buffers) in pools.iter_mut().zip(link.stacks()).zip(BUFFERS.take()) {
+            pool.get_mut().idle.extend(buffers.iter_mut().map(|buffers| buffers.socket(stack)));
         }
-        Self { link, pool: POOL.init(RefCell::new(pool)) }
+        Self { link, pools }
     }
 }
 
@@ -66,21 +70,26 @@ impl platform::Datagrams for Datagrams {
     type Socket = Socket;
 
     async fn bind(&self, local_port: u16, toward: IpAddr) -> Result<Socket, BindError> {
-        let stack = self.link.usable().await.ok_or(BindError::NoRoute)?;
-        let config = stack.config_v4().filter(|_| toward.is_ipv4()).ok_or(BindError::NoRoute)?;
-        let mut pool = self.pool.borrow_mut();
-        if pool.ports.contains(&local_port) {
+        let found = self.link.toward(toward, &Source::default()).await;
+        let (index, stack) = found.ok_or(BindError::NoRoute)?;
+        let address = match toward.to_canonical() {
+            IpAddr::V4(_) => stack.config_v4().map(|config| config.address.address().into()),
+            IpAddr::V6(_) => stack.config_v6().map(|config| config.address.address().into()),
+        };
+        let pool = self.pools.get(index).ok_or(BindError::NoRoute)?;
+        let (address, mut places) = (address.ok_or(BindError::NoRoute)?, pool.borrow_mut());
+        if places.ports.contains(&local_port) {
             return Err(BindError::PortTaken);
         }
-        let mut udp = pool.idle.pop().ok_or(BindError::TooMany)?;
-        let here = IpListenEndpoint { addr: Some(config.address.address().into()), port: local_port };
+        let mut udp = places.idle.pop().ok_or(BindError::TooMany)?;
+        let here = IpListenEndpoint { addr: Some(address), port: local_port };
         if local_port == 0 || udp.bind(here).is_err() {
-            let _ = pool.idle.push(udp);
+            let _ = places.idle.push(udp);
             return Err(BindError::PortTaken);
         }
         // There are as many places as sockets.
-        let _ = pool.ports.push(local_port);
-        Ok(Socket { udp: Some(udp), port: local_port, pool: self.pool })
+        let _ = places.ports.push(local_port);
+        Ok(Socket { udp: Some(udp), port: local_port, pool })
     }
 }
 

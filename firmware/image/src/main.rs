@@ -10,6 +10,10 @@ extern crate alloc;
 #[cfg(target_arch = "arm")]
 mod datagrams;
 #[cfg(target_arch = "arm")]
+mod doors;
+#[cfg(target_arch = "arm")]
+mod guarded;
+#[cfg(target_arch = "arm")]
 mod hardware;
 #[cfg(target_arch = "arm")]
 mod network;

@@ -6,6 +6,7 @@ use crate::network::{Connector, Link, Listener};
 use embassy_executor::Spawner;
 use embedded_io_async::Write;
 use events::{Event, Log};
+use limits::net::INTERFACES_COUNT;
 use limits::relay::{DECIDERS_COUNT, LISTENERS_COUNT, SESSIONS_OUT_COUNT_MAX};
 use qemu_virt::{Board, ConsoleInput, ConsoleOutput, DataFlash};
 use relay::{Appliance, Parts, SharedFlash};
@@ -27,7 +28,7 @@ async fn start(spawner: Spawner, board: Board) {
     static LOG: ConstStaticCell<Log> = ConstStaticCell::new(Log::new());
     static PRODUCT: StaticCell<Product> = StaticCell::new();
 
-    let link = Link::start(spawner, board.network, board.entropy);
+    let link = Link::start(spawner, board.network.into_iter(), &board.entropy);
     let flash = board.flash.expect("the machine has no data flash of the right geometry");
     let flash = FLASH.init(SharedFlash::new(flash));
     let parts = Parts {
@@ -57,7 +58,9 @@ async fn start(spawner: Spawner, board: Board) {
 
     spawner.spawn(console(product, board.console_input, board.console_output).expect("one console"));
     spawner.spawn(supervisor(product).expect("one supervisor"));
-    spawner.spawn(network_log(product, link).expect("one network log"));
+    for index in 0..INTERFACES_COUNT {
+        spawner.spawn(network_log(product, link, index).expect("one network log for each interface"));
+    }
     for _ in 0..DECIDERS_COUNT {
         spawner.spawn(decider(product).expect("as many tasks as deciders"));
     }
@@ -76,16 +79,18 @@ async fn console(product: &'static Product, input: ConsoleInput, output: Console
 }
 
 /// Tells when the network comes and goes.
-#[embassy_executor::task]
-async fn network_log(product: &'static Product, link: Link) {
+#[embassy_executor::task(pool_size = INTERFACES_COUNT)]
+async fn network_log(product: &'static Product, link: Link, index: usize) {
     loop {
-        link.wait_for_address(true).await;
-        for state in link.state() {
-            if let Some(address) = state.address {
-                product.network_is_up(address, state.gateway);
+        link.wait_for_address(index, true).await;
+        if let Some(state) = link.state().get(index) {
+            for (address, gateway) in [(state.address, state.gateway), (state.address6, state.gateway6)] {
+                if let Some(address) = address {
+                    product.network_is_up(address, gateway);
+                }
             }
         }
-        link.wait_for_address(false).await;
+        link.wait_for_address(index, false).await;
         product.record(&Event::NetworkDown);
     }
 }
@@ -108,7 +113,7 @@ async fn delivery(product: &'static Product, mut connector: Connector) {
 #[embassy_executor::task(pool_size = LISTENERS_COUNT)]
 async fn session(product: &'static Product, mut listener: Listener) {
     loop {
-        let (mut stream, origin) = listener.accept().await;
+        let Some((mut stream, origin)) = listener.accept().await else { continue };
         relay::intake::session(product, &mut stream, origin).await;
         stream.finish().await;
     }

@@ -10,6 +10,7 @@
 pub mod clients;
 pub mod console;
 pub mod dns;
+pub mod door;
 pub mod dsn;
 pub mod events;
 pub mod flash;

@@ -20,6 +20,13 @@ pub const DEAD_PEER_S: u64 = 120;
 pub const KEEP_ALIVE_S: u64 = 50;
 /// Seconds that a connection to be opened waits for an address of our own; DHCP needs a few.
 pub const ADDRESS_WAIT_S: u64 = 10;
+/// Looks for that address in each second.
+pub const ADDRESS_LOOKS_PER_S: u64 = 5;
+/// Sockets that listen at a time, all doors together: as many clients may come at once before an idle session takes the
+/// place of a busy one. Every one costs time with every frame, so not all idle ones listen.
+pub const LISTENING_COUNT_MAX: usize = 32;
+/// Seconds that a client has to finish the handshake of TCP; three times the first retransmission would be 21.
+pub const HANDSHAKE_S: u64 = 21;
 /// Milliseconds that closing waits for the peer's acknowledgement.
 pub const CLOSE_WAIT_MS: u64 = 5_000;
 /// Network interfaces of the machine, numbered from 1: one towards the Internet and one towards the inside, or one for

@@ -2,6 +2,7 @@
 
 use crate::clients::{Clients, Counts};
 use crate::counters::Counters;
+use crate::door::Places;
 use crate::key_records::KeyRecords;
 use crate::ledger::{ClientKey, Ledger, Use};
 use crate::report::{self, Reports};
@@ -170,6 +171,8 @@ pub struct Appliance<'f, P: Platform> {
     pub(crate) operating_time: OperatingTime,
     /// Names of the next hops in the settings.
     pub(crate) names: RefCell<Names>,
+    /// SMTP sessions of each class.
+    pub(crate) places: Places,
     /// SMTP sessions of each client.
     pub(crate) sessions: RefCell<Ledger>,
     /// Counts of each client since the start.
@@ -340,6 +343,7 @@ impl<'f, P: Platform> Appliance<'f, P> {
             reports: Reports::new(alloc::vec::Vec::new()),
             operating_time,
             names,
+            places: Places::default(),
             sessions: RefCell::default(),
             clients: RefCell::default(),
             queue_octets,

@@ -26,6 +26,8 @@ counters! {
     sessions_open: "sessions open",
     /// The most sessions that were open at once.
     sessions_open_most: "sessions open, most",
+    /// Clients that found no place.
+    sessions_refused: "clients without a place",
     /// Sessions that ended because the client was silent or vanished.
     sessions_broken: "sessions broken off",
     /// Answers of 4yz and 5yz to commands that ask for something.

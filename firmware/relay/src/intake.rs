@@ -18,7 +18,7 @@
 
 use crate::clients::Pace;
 use crate::counters::{count, count_most};
-use crate::ledger::ClientKey;
+use crate::door::{self, Entry, Guest};
 use crate::loops::loop_reply;
 use crate::provenance::Provenance;
 use crate::rights::{self, No};
@@ -38,10 +38,8 @@ use envelope::{
 };
 use events::{Event, Stage};
 use flash_log::Partition;
-use limits::relay::{
-    ERRANDS_PER_MESSAGE_MAX, RECEIVED_COUNT_MAX, SESSION_READ_BYTES, SESSIONS_IN_COUNT_MAX,
-    SESSIONS_PER_CLIENT_MAX,
-};
+use limits::door::REFUSAL_S;
+use limits::relay::{ERRANDS_PER_MESSAGE_MAX, RECEIVED_COUNT_MAX, SESSION_READ_BYTES};
 use platform::{Origin, Stream, Timer};
 use settings::{Judged, RelayRight};
 use smime::Scanner;
@@ -54,7 +52,6 @@ pub async fn session<P: Platform, S: Stream>(appliance: &Appliance<'_, P>, strea
     let counters = &appliance.counters;
     count(&counters.sessions, 1);
     let client = origin.client.to_canonical();
-    let open = Open::new(appliance, client);
     let settings = appliance.settings();
     let most = settings.message_bytes_max;
     let config = Config::new(settings.banner_name().into(), most);
@@ -63,23 +60,21 @@ pub async fn session<P: Platform, S: Stream>(appliance: &Appliance<'_, P>, strea
     let message_bytes_max = judged.rights.message_bytes_max.unwrap_or(most);
     let config = Config { message_bytes_max, repair: judged.rights.repair, ..config };
     appliance.client(client, judged.class, |counts| counts.sessions = counts.sessions.saturating_add(1));
-    let server = if open.0.counters.sessions_open.get() > SESSIONS_IN_COUNT_MAX as u64 {
-        Server::refusing(
-            config,
-            &Reply::new(421, EnhancedStatus(4, 3, 2), "Too many connections, try again later"),
-        )
-    } else if open.is_one_too_many() {
-        let text = "Too many connections from your address, try again later";
-        Server::refusing(config, &Reply::new(421, EnhancedStatus(4, 7, 0), text))
-    } else {
-        Server::new(config)
+    let guest = match door::enter(appliance, &origin, &judged) {
+        Entry::Guest(guest) => guest,
+        Entry::Refused(reply, _telling) => {
+            return Box::pin(turn_away(appliance, stream, Server::refusing(config, &reply))).await;
+        }
+        Entry::Dropped => return stream.abort(),
     };
+    let server = Server::new(config);
     // In boxes: machine and buffer would otherwise be part of every session's static future.
     let mut session = Box::new(Session {
         appliance,
         peer: client,
         origin,
         judged,
+        guest,
         server,
         asked_sender: ReversePath::Null,
         sender: ReversePath::Null,
@@ -100,32 +95,16 @@ pub async fn session<P: Platform, S: Stream>(appliance: &Appliance<'_, P>, strea
     }
 }
 
-/// Counts a session as open, for everybody and for its client, while it lives.
-struct Open<'a, 'f, P: Platform>(&'a Appliance<'f, P>, ClientKey);
-
-impl<'a, 'f, P: Platform> Open<'a, 'f, P> {
-    fn new(appliance: &'a Appliance<'f, P>, client: IpAddr) -> Self {
-        let counters = &appliance.counters;
-        count(&counters.sessions_open, 1);
-        counters.sessions_open_most.set(counters.sessions_open_most.get().max(counters.sessions_open.get()));
-        let client = ClientKey::new(client);
-        appliance.sessions.borrow_mut().add(client, 0);
-        Self(appliance, client)
-    }
-
-    /// Whether the client has more sessions than one may have.
-    fn is_one_too_many(&self) -> bool {
-        let open = self.0.sessions.borrow().used(self.1).messages;
-        usize::try_from(open).unwrap_or(usize::MAX) > SESSIONS_PER_CLIENT_MAX
-    }
-}
-
-impl<P: Platform> Drop for Open<'_, '_, P> {
-    fn drop(&mut self) {
-        let open = &self.0.counters.sessions_open;
-        open.set(open.get().saturating_sub(1));
-        self.0.sessions.borrow_mut().remove(self.1, 0);
-    }
+/// Tells a client that there is no place for him, and makes room for the next within a moment.
+async fn turn_away<P: Platform, S: Stream>(appliance: &Appliance<'_, P>, stream: &mut S, server: Server) {
+    let telling = async {
+        if stream.write_all(server.transmit()).await.is_ok() && stream.flush().await.is_ok() {
+            stream.close().await;
+        }
+    };
+    // Whether he has heard it is his affair.
+    let _ = within(&appliance.timer, REFUSAL_S, telling).await;
+    stream.abort();
 }
 
 /// The connection is gone.
@@ -155,6 +134,7 @@ struct Session<'a, 'f, P: Platform> {
     origin: Origin,
     /// What the client may do, as of its last MAIL.
     judged: Judged,
+    guest: Guest<'a, 'f, P>,
     server: Server,
     /// As the client said it.
     asked_sender: ReversePath,
@@ -169,7 +149,17 @@ struct Session<'a, 'f, P: Platform> {
 }
 
 impl<'a, 'f, P: Platform> Session<'a, 'f, P> {
+    /// Lets the client wait, where a rule wants that.
+    async fn linger(&self) {
+        let tarpit_s = self.guest.tarpit_s();
+        if tarpit_s > 0 {
+            let until = self.appliance.now().plus_s(tarpit_s);
+            Box::pin(self.appliance.timer.sleep_until(until)).await;
+        }
+    }
+
     async fn serve<S: Stream>(&mut self, stream: &mut S, buffer: &mut [u8]) -> Result<(), Broken> {
+        self.linger().await;
         // `buffer[start..end]` has been read and not been taken yet.
         let (mut start, mut end) = (0, 0);
         loop {
@@ -178,12 +168,20 @@ impl<'a, 'f, P: Platform> Session<'a, 'f, P> {
                 let (taken, said) = self.server.receive(input);
                 start += taken;
                 match said {
-                    Some(said) => self.answer(said).await,
+                    Some(said) => {
+                        if !matches!(said, Said::Data(_)) {
+                            self.guest.went_on();
+                        }
+                        self.answer(said).await;
+                    }
                     None if taken == 0 => break,
                     None => {}
                 }
             }
             let sent = self.send(stream).await?;
+            if sent {
+                self.guest.went_on();
+            }
             if self.server.is_closed() {
                 return Ok(());
             }
@@ -199,15 +197,21 @@ impl<'a, 'f, P: Platform> Session<'a, 'f, P> {
             let room = buffer.get_mut(end..).unwrap_or_default();
             // The longest command fits the buffer, and content is taken as it comes.
             debug_assert!(!room.is_empty());
-            let timeout_s = u64::from(self.server.timeout_s());
-            match within(&self.appliance.timer, timeout_s, stream.read(room)).await {
+            let usual_s = u64::from(self.server.timeout_s());
+            let Some(patience_s) = self.guest.patience(usual_s, self.server.is_receiving_data()) else {
+                self.refused_by_time();
+                self.server.timed_out();
+                self.letter = None;
+                continue;
+            };
+            match within(&self.appliance.timer, patience_s, stream.read(room)).await {
                 Ok(Ok(0)) | Ok(Err(_)) => return Err(Broken),
-                Ok(Ok(count)) => end += count,
-                Err(_) => {
-                    self.refused_by_time();
-                    self.server.timed_out();
-                    self.letter = None;
+                Ok(Ok(count)) => {
+                    end += count;
+                    self.guest.came(count);
                 }
+                // The door says whether that was all the time he had.
+                Err(_) => {}
             }
             // A peer on a fast wire must not keep the other tasks waiting.
             yield_now().await;
@@ -217,8 +221,11 @@ impl<'a, 'f, P: Platform> Session<'a, 'f, P> {
     /// Writes what the machine has to say. Returns whether that was anything.
     async fn send<S: Stream>(&mut self, stream: &mut S) -> Result<bool, Broken> {
         let mut any = false;
+        if matches!(self.server.transmit().first(), Some(b'4' | b'5')) {
+            self.linger().await;
+        }
         while !self.server.transmit().is_empty() {
-            let timeout_s = u64::from(self.server.timeout_s());
+            let timeout_s = self.guest.patience_to_write(self.server.timeout_s().into());
             let write = stream.write(self.server.transmit());
             match within(&self.appliance.timer, timeout_s, write).await {
                 Ok(Ok(count)) if count > 0 => self.server.transmitted(count),
@@ -505,6 +512,7 @@ impl<'a, 'f, P: Platform> Session<'a, 'f, P> {
         count_most(&self.appliance.counters.store_wait_most_us, waited_us);
         match committed {
             Ok(id) => {
+                self.guest.has_brought_a_message();
                 self.accepted(id, protocol, size, bulk);
                 self.server.accept_message(question, id);
             }

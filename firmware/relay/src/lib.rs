@@ -48,6 +48,7 @@ mod clients;
 mod counters;
 pub mod decide;
 pub mod delivery;
+mod door;
 pub mod intake;
 mod key_records;
 mod ledger;

@@ -10,6 +10,7 @@ use alloc::alloc::{Layout, alloc_zeroed, dealloc};
 use bitflags::bitflags;
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicUsize, Ordering};
+use limits::net::INTERFACES_COUNT;
 use virtio_drivers::transport::DeviceType;
 use virtio_drivers::transport::mmio::{MmioTransport, VirtIOHeader};
 use virtio_drivers::{BufferDirection, Hal, PAGE_SIZE, PhysAddr};
@@ -63,25 +64,34 @@ unsafe impl Hal for Memory {
 }
 
 const NO_SLOT: usize = usize::MAX;
-static NET_SLOT: AtomicUsize = AtomicUsize::new(NO_SLOT);
+static NET_SLOTS: [AtomicUsize; INTERFACES_COUNT] = [const { AtomicUsize::new(NO_SLOT) }; INTERFACES_COUNT];
 static CONSOLE_SLOT: AtomicUsize = AtomicUsize::new(NO_SLOT);
 
 fn slot_base(slot: usize) -> usize {
     VIRTIO_BASE + slot * VIRTIO_SLOT_BYTES
 }
 
-/// The first device of a kind, and its slot. Each kind is looked for once.
-fn find(kind: DeviceType) -> Option<(MmioTransport<'static>, usize)> {
+/// The slots with devices of a kind, in the order of the emulator's command line: it fills them from the last one down.
+fn slots(kind: DeviceType) -> impl Iterator<Item = usize> {
     // A transport resets its device when it is dropped, so none is made before the right slot is known.
-    let slot = (0..VIRTIO_SLOT_COUNT).find(|slot| {
+    (0..VIRTIO_SLOT_COUNT).rev().filter(move |slot| {
         // SAFETY: all slots exist and are mapped as device memory. Offset 8: device ID, 0 if the slot is empty.
         let id = unsafe { ptr::read_volatile((slot_base(*slot) as *const u32).byte_add(8)) };
         DeviceType::try_from(id) == Ok(kind)
-    })?;
+    })
+}
+
+/// The device in a slot. Each is opened once.
+fn open(slot: usize) -> Option<MmioTransport<'static>> {
     let header = NonNull::new(slot_base(slot) as *mut VirtIOHeader)?;
-    // SAFETY: the slot is mapped as device memory, and each kind of device is looked for once.
-    let transport = unsafe { MmioTransport::new(header, VIRTIO_SLOT_BYTES) }.ok()?;
-    Some((transport, slot))
+    // SAFETY: the slot is mapped as device memory, and each device is opened once.
+    unsafe { MmioTransport::new(header, VIRTIO_SLOT_BYTES) }.ok()
+}
+
+/// The first device of a kind, and its slot. Each kind is looked for once.
+fn find(kind: DeviceType) -> Option<(MmioTransport<'static>, usize)> {
+    let slot = slots(kind).next()?;
+    Some((open(slot)?, slot))
 }
 
 fn enable_interrupt(slot: usize) {
@@ -97,8 +107,8 @@ pub(crate) fn on_interrupt(slot: usize) {
         let status = ptr::read_volatile(base.byte_add(0x60));
         ptr::write_volatile(base.byte_add(0x64), status);
     }
-    if slot == NET_SLOT.load(Ordering::Relaxed) {
-        net::on_interrupt();
+    if let Some(index) = NET_SLOTS.iter().position(|net| net.load(Ordering::Relaxed) == slot) {
+        net::on_interrupt(index);
     } else if slot == CONSOLE_SLOT.load(Ordering::Relaxed) {
         console::on_interrupt();
     }

@@ -4,12 +4,13 @@
 //! put them: nothing is copied in between. Both directions have [`BUFFER_COUNT`] buffers in flight; nothing waits
 //! in a loop for the device.
 
-use super::{Memory, NET_SLOT, enable_interrupt, find};
+use super::{Memory, NET_SLOTS, enable_interrupt, open, slots};
 use core::sync::atomic::Ordering;
 use core::task::Context;
 use embassy_net_driver::{Capabilities, Driver, HardwareAddress, LinkState, RxToken, TxToken};
 use embassy_sync::waitqueue::AtomicWaker;
-use static_cell::StaticCell;
+use limits::net::INTERFACES_COUNT;
+use static_cell::ConstStaticCell;
 use virtio_drivers::device::net::VirtIONetRaw;
 use virtio_drivers::transport::DeviceType;
 use virtio_drivers::transport::mmio::MmioTransport;
@@ -46,16 +47,26 @@ struct Buffers {
     transmit: [Buffer; BUFFER_COUNT],
 }
 
+impl Buffers {
+    const NEW: Self = Self {
+        receive: [const { Buffer::NEW }; BUFFER_COUNT],
+        transmit: [const { Buffer::NEW }; BUFFER_COUNT],
+    };
+}
+
 type Device = VirtIONetRaw<Memory, MmioTransport<'static>, BUFFER_COUNT>;
 
-static WAKER: AtomicWaker = AtomicWaker::new();
+static WAKERS: [AtomicWaker; INTERFACES_COUNT] = [const { AtomicWaker::new() }; INTERFACES_COUNT];
 
-pub(crate) fn on_interrupt() {
-    WAKER.wake();
+pub(crate) fn on_interrupt(index: usize) {
+    if let Some(waker) = WAKERS.get(index) {
+        waker.wake();
+    }
 }
 
 /// The network interface.
 pub struct NetworkDevice {
+    waker: &'static AtomicWaker,
     device: Device,
     receive: &'static mut [Buffer; BUFFER_COUNT],
     /// Receive buffer behind each token of the receive queue.
@@ -82,32 +93,37 @@ impl core::fmt::Debug for NetworkDevice {
     }
 }
 
-/// Looks for the device and gives it all receive buffers.
-pub(crate) fn init() -> Option<NetworkDevice> {
-    static BUFFERS: StaticCell<Buffers> = StaticCell::new();
-    let (transport, slot) = find(DeviceType::Network)?;
-    let device = VirtIONetRaw::new(transport).ok()?;
-    let buffers = BUFFERS.init_with(|| Buffers {
-        receive: [Buffer::NEW; BUFFER_COUNT],
-        transmit: [Buffer::NEW; BUFFER_COUNT],
-    });
-    let mut network = NetworkDevice {
-        device,
-        receive: &mut buffers.receive,
-        receive_at: [0; BUFFER_COUNT],
-        read: None,
-        sender: Sender {
-            transmit: &mut buffers.transmit,
-            transmit_at: [(0, 0); BUFFER_COUNT],
-            free: (0..BUFFER_COUNT).map(|index| index as u8).collect(),
-        },
-    };
-    for index in 0..BUFFER_COUNT {
-        network.give(index as u8);
+/// Looks for the devices and gives each all its receive buffers. The first on the emulator's command line is the first.
+pub(crate) fn init() -> heapless::Vec<NetworkDevice, INTERFACES_COUNT> {
+    static BUFFERS: ConstStaticCell<[Buffers; INTERFACES_COUNT]> =
+        ConstStaticCell::new([const { Buffers::NEW }; INTERFACES_COUNT]);
+    let mut devices = heapless::Vec::new();
+    let places = BUFFERS.take().iter_mut().zip(&WAKERS).zip(&NET_SLOTS);
+    for (slot, ((buffers, waker), net_slot)) in slots(DeviceType::Network).zip(places) {
+        let Some(device) = open(slot).and_then(|transport| VirtIONetRaw::new(transport).ok()) else {
+            continue;
+        };
+        let mut network = NetworkDevice {
+            waker,
+            device,
+            receive: &mut buffers.receive,
+            receive_at: [0; BUFFER_COUNT],
+            read: None,
+            sender: Sender {
+                transmit: &mut buffers.transmit,
+                transmit_at: [(0, 0); BUFFER_COUNT],
+                free: (0..BUFFER_COUNT).map(|index| index as u8).collect(),
+            },
+        };
+        for index in 0..BUFFER_COUNT {
+            network.give(index as u8);
+        }
+        net_slot.store(slot, Ordering::Relaxed);
+        enable_interrupt(slot);
+        // There are as many places as buffers.
+        let _ = devices.push(network);
     }
-    NET_SLOT.store(slot, Ordering::Relaxed);
-    enable_interrupt(slot);
-    Some(network)
+    devices
 }
 
 impl NetworkDevice {
@@ -119,6 +135,25 @@ impl NetworkDevice {
             Ok(token) => self.receive_at[usize::from(token)] = index,
             // There are as many descriptors as buffers; if the queue refuses, one buffer is lost, not memory.
             Err(_) => debug_assert!(false, "receive queue full"),
+        }
+    }
+
+    /// The next buffer with a frame in it, and where that lies: after a header, so many octets long. A buffer that the
+    /// device gives back with something that cannot be a frame goes to the device again.
+    fn completed(&mut self) -> Option<(u8, usize, usize)> {
+        loop {
+            let token = self.device.poll_receive()?;
+            let index = self.receive_at[usize::from(token) % BUFFER_COUNT];
+            let packet = self.receive[usize::from(index)].packet();
+            let room = packet.len();
+            // SAFETY: this is the buffer that was given away under this token.
+            match unsafe { self.device.receive_complete(token, packet) } {
+                Ok((header, length)) if length <= room - header => return Some((index, header, length)),
+                // It has left the queue, with a length that is too short for a header, or longer than it is.
+                Ok(_) | Err(virtio_drivers::Error::IoError) => self.give(index),
+                // It is in the queue still.
+                Err(_) => return None,
+            }
         }
     }
 
@@ -184,24 +219,20 @@ impl Driver for NetworkDevice {
     type TxToken<'a> = Transmit<'a>;
 
     fn receive(&mut self, cx: &mut Context<'_>) -> Option<(Received<'_>, Transmit<'_>)> {
-        WAKER.register(cx.waker());
+        self.waker.register(cx.waker());
         self.recycle();
         // A reply may have to be sent at once.
         if self.sender.free.is_empty() {
             return None;
         }
-        let token = self.device.poll_receive()?;
-        let index = self.receive_at[usize::from(token) % BUFFER_COUNT];
-        let packet = self.receive[usize::from(index)].packet();
-        // SAFETY: this is the buffer that was given away under this token.
-        let (header, length) = unsafe { self.device.receive_complete(token, packet) }.ok()?;
+        let (index, header, length) = self.completed()?;
         self.read = Some(index);
-        let frame = packet.get_mut(header..header + length)?;
+        let frame = self.receive[usize::from(index)].packet().get_mut(header..header + length)?;
         Some((Received { frame }, Transmit { device: &mut self.device, sender: &mut self.sender }))
     }
 
     fn transmit(&mut self, cx: &mut Context<'_>) -> Option<Transmit<'_>> {
-        WAKER.register(cx.waker());
+        self.waker.register(cx.waker());
         self.recycle();
         if self.sender.free.is_empty() {
             return None;

@@ -29,6 +29,7 @@ mod reports;
 mod rights;
 mod signing;
 mod sizes;
+mod slow_clients;
 mod wear;
 
 use sim::gateway::Gateway;
