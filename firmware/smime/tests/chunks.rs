@@ -257,3 +257,92 @@ fn eight_bit_text_becomes_seven_bit_for_a_next_hop_without_8bitmime() {
         "Content-Type: image/x-portable\r\nContent-Transfer-Encoding: base64\r\n\r\nw7zDvA==\r\n--b--"
     ));
 }
+
+/// Pieces that messages are made of, good and bad.
+const PIECES: [&[u8]; 34] = [
+    b"\r\n",
+    b"\n",
+    b"\r",
+    b"\0",
+    b".",
+    b"\r\n\r\n",
+    b"\n\n",
+    b"--b",
+    b"--b--",
+    b"--c",
+    b"--c--",
+    b"text",
+    b" ",
+    b"\t",
+    b"From: a@example.org\r\n",
+    b"Subject: x\n",
+    b"MIME-Version: 1.0\n",
+    b"Content-Type: multipart/mixed; boundary=b\n\n",
+    b"Content-Type: multipart/mixed; boundary=c\r\n\r\n",
+    b"Content-Type: text/plain\n\n",
+    b"Content-Type: image/png\r\n\r\n",
+    b"Content-Type: message/rfc822\n\n",
+    b"Content-Type: multipart/signed; boundary=c\n\n",
+    b"Content-Type: message/delivery-status\n\n",
+    b"Content-Transfer-Encoding: binary\n",
+    b"Content-Transfer-Encoding: base64\n",
+    b"Content-Transfer-Encoding: quoted-printable\r\n",
+    b"Content-Transfer-Encoding: x-unknown\n",
+    b"=",
+    b"QUJD",
+    b"From ",
+    b"\xFF\xFE",
+    b"\n--b\n",
+    b"\r\n--b\r\n",
+];
+
+#[test]
+fn whatever_comes_in_chunks_leaves_canonical_or_says_that_it_cannot() {
+    let mut state = 0x9E37_79B9_97F4_A7C1_u64;
+    let mut random = move |most: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 33) as usize % most
+    };
+    let (mut odd, mut stuck) = (0, 0);
+    for case in 0..4_000 {
+        let mut message = if case % 2 == 0 { HEAD.as_bytes().to_vec() } else { Vec::new() };
+        if case % 4 < 3 {
+            message.extend_from_slice(b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\n");
+        }
+        for _ in 0..random(30) {
+            message.extend_from_slice(PIECES[random(PIECES.len())]);
+        }
+        let show = || format!("case {case}: {:?}", String::from_utf8_lossy(&message));
+        let whole = scan(&message, usize::MAX);
+        assert_eq!(scan(&message, 1 + random(9)), whole, "{}", show());
+        if !whole.odd || whole.protection != Protection::None {
+            continue;
+        }
+        odd += 1;
+        let mut canonicalising = Canonicalising::new(&whole, b"").unwrap();
+        message.chunks(1 + random(20)).for_each(|octets| canonicalising.push(octets));
+        let recipe = canonicalising.finish();
+        let mut wires = Vec::new();
+        for piece in [usize::MAX, 1, 2, 1 + random(40)] {
+            let (mut emitter, mut out) = (Emitter::new(&recipe, Audience::Internet), Vec::new());
+            message.chunks(piece).for_each(|octets| emitter.push(octets, &mut out));
+            emitter.finish(&mut out);
+            wires.push(out);
+        }
+        assert!(wires.iter().all(|wire| *wire == wires[0]), "{}", show());
+        assert_eq!(wires[0].len(), recipe.emitted_size(message.len() as u32, Audience::Internet) as usize);
+        if whole.odd_when_canonical {
+            stuck += 1;
+            continue;
+        }
+        assert_canonical(&show(), &wires[0]);
+        // Read again, nothing of it is odd: nobody sees other parts in it than we did.
+        let again = scan(&wires[0], usize::MAX);
+        // The label of a part without a body says nothing.
+        let labelled = message.windows(6).any(|w| w == b"binary");
+        assert!(labelled || !again.odd, "{}\n{:?}", show(), String::from_utf8_lossy(&wires[0]));
+    }
+    assert!(odd > 1_000 && stuck > 50, "{odd} odd, {stuck} stuck");
+}

@@ -267,3 +267,30 @@ fn the_limits_of_a_next_hop_are_kept_without_being_told_by_refusals() {
         }
     });
 }
+
+#[test]
+fn a_sender_in_utf8_gets_an_international_report_where_the_way_takes_it() {
+    story(|world| async move {
+        let sink = world.next_hop();
+        offer(&sink, &["PIPELINING", "SIZE 1000000", "8BITMIME", "SMTPUTF8"]);
+        sink.behave(|behaviour| {
+            behaviour.recipients = vec![("bob@b.example".into(), "550 5.1.1 No such user".into())];
+        });
+        let gateway = passing_gateway(&world).await;
+        let mut client = world.client().await;
+        chunks(&mut client, "<b\u{fc}ro@a.example> SMTPUTF8", &[BOB], &letter("utf8")).await;
+        let received = arrived(&world, &sink, 1).await;
+        assert_eq!(
+            (received[0].from.as_str(), &received[0].to[..]),
+            ("", &["b\u{fc}ro@a.example".into()][..])
+        );
+        assert!(received[0].mail_parameters.contains(&"SMTPUTF8".to_string()));
+        assert_eq!(report(&received), [("bob@b.example".into(), "5.1.1".into())]);
+        let text = String::from_utf8_lossy(&received[0].content).into_owned();
+        assert!(
+            text.contains("message/global-delivery-status") && text.contains("b\u{fc}ro@a.example"),
+            "{text}"
+        );
+        assert!(world.wait_until(600, || gateway.queue_is_empty()).await);
+    });
+}
