@@ -27,6 +27,10 @@ pub const VERIFIED_NO_S: u64 = 1_800;
 /// Seconds for which nobody is asked again after nobody could say.
 pub const VERIFIED_UNKNOWN_S: u64 = 300;
 
+/// Operating seconds for which a sender gets no second automatic answer of an address: a week (RFC 3834 §2 leaves it open,
+/// seven days are usual).
+pub const REPLY_AGAIN_S: u64 = 7 * 86_400;
+
 /// Forwardings of one address in a row that are followed; more are a circle.
 pub const FORWARDS_COUNT_MAX: usize = 4;
 

@@ -102,6 +102,12 @@ pub const OWN_ADDRESSES_COUNT_MAX: usize = 8;
 /// Octets of the appliance's secret: a key of HMAC-SHA-256.
 pub const SECRET_BYTES: usize = 32;
 
+/// Pairs of address and sender for which an automatic answer is remembered; 12 octets each, in RAM and on flash.
+pub const REPLIES_COUNT_MAX: usize = 256;
+/// Of those, how many are stored together: each answer writes one such page of 384 octets.
+pub const REPLIES_PER_PAGE: usize = 32;
+
+crate::const_assert!(REPLIES_COUNT_MAX % REPLIES_PER_PAGE == 0);
 crate::const_assert!(HOST_NAME_BYTES_MAX <= crate::smtp::DOMAIN_BYTES_MAX);
 // 43 characters is the longest IPv6 network, and each is followed by a comma and a space.
 crate::const_assert!(VALUE_TEXT_BYTES_MAX >= RELAY_NETWORKS_COUNT_MAX * 45);
@@ -143,6 +149,8 @@ crate::const_assert!(
         + DOMAINS_BYTES_MAX
         + ACTIONS_BYTES_MAX
         + 4 * TABLE_PAGES_COUNT_MAX * 96
+        + REPLIES_COUNT_MAX * 12
+        + REPLIES_COUNT_MAX / REPLIES_PER_PAGE * 96
         + ENCODED_BYTES_MAX
         + 2 * crate::flash::KV_VALUE_BYTES_MAX
         <= crate::flash::BLOCK_BYTES

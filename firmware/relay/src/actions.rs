@@ -4,7 +4,8 @@
 //! new address from the beginning, so there is no moment at which a power cut could double or lose it, and a later change
 //! of the table concerns later mail. What the sender asked of reports goes along; the first address is kept as the
 //! original recipient (RFC 3461 §4.2), which is what reports name. *Discard* is a destination without a host: the message
-//! is taken and stored as any other, and its recipient there is done without a connection.
+//! is taken and stored as any other, and its recipient there is done without a connection. *Reply-once* is the same with an
+//! answer before it ([`crate::replies`]).
 //!
 //! Reports of our own to such addresses go the same ways.
 

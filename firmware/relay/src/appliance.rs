@@ -5,6 +5,7 @@ use crate::counters::Counters;
 use crate::door::Places;
 use crate::key_records::KeyRecords;
 use crate::ledger::{ClientKey, Ledger, Use};
+use crate::replies::Replies;
 use crate::report::{self, Reports};
 use crate::resolver::Knowledge;
 use crate::route::Names;
@@ -26,6 +27,7 @@ use limits::flash::{KEYSTORE_BLOCKS, SETTINGS_BLOCKS, SPOOL_BLOCKS};
 use limits::net::SPARE_CONNECTORS_COUNT;
 use limits::relay::CLOCK_EARLIEST_S;
 use limits::settings::SECRET_BYTES;
+use limits::settings::{REPLIES_COUNT_MAX, REPLIES_PER_PAGE, TABLE_PAGE_BYTES_MAX};
 use limits::spool::{MESSAGES_COUNT_MAX, REPORTS_COUNT_RESERVED};
 use platform::Mutex;
 use platform::nor_flash::NorFlash;
@@ -137,6 +139,8 @@ pub struct Appliance<'f, P: Platform> {
     pub(crate) dns: Knowledge,
     /// Which addresses exist.
     pub(crate) verifier: Verifier,
+    /// Whom addresses have answered by themselves.
+    pub(crate) replies: Replies,
     pub(crate) datagrams: P::Datagrams,
     pub(crate) connectors: Spare<P::Connector>,
     pub(crate) power: P::Power,
@@ -281,6 +285,13 @@ impl<'f, P: Platform> Appliance<'f, P> {
             }
         };
 
+        let replies = Replies::default();
+        let mut page = alloc::vec![0; TABLE_PAGE_BYTES_MAX];
+        for number in 0..REPLIES_COUNT_MAX / REPLIES_PER_PAGE {
+            let count = store.replies(number, &mut page).await;
+            replies.load(number, page.get(..count).unwrap_or_default());
+        }
+        drop(page);
         let stored_s = match store.operating_time().await {
             Ok(stored_s) => stored_s,
             Err(error) => {
@@ -320,6 +331,7 @@ impl<'f, P: Platform> Appliance<'f, P> {
             entropy,
             dns: Knowledge::default(),
             verifier: Verifier::default(),
+            replies,
             datagrams,
             connectors: Spare::new(connectors),
             power,

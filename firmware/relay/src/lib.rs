@@ -56,6 +56,7 @@ mod loops;
 mod machine;
 pub mod operator;
 mod provenance;
+mod replies;
 mod report;
 mod reset;
 mod resolver;

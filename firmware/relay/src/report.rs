@@ -32,8 +32,8 @@ mod link;
 pub(crate) use link::{Kind, RecipientSet, ReportLink};
 
 use crate::appliance::fitting;
-use crate::attend;
 use crate::{Appliance, Platform};
+use crate::{attend, replies};
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec;
@@ -123,6 +123,12 @@ pub(crate) async fn recover<P: Platform>(appliance: &Appliance<'_, P>) {
     });
     for report in reports {
         let Ok(Some(link)) = link_of(appliance, report).await else { continue };
+        if link.kind == Kind::Reply {
+            if let Err(error) = replies::recover(appliance, &link).await {
+                appliance.spool_failed(link.about, error);
+            }
+            continue;
+        }
         let marked = appliance.spool.brief(link.about).is_none_or(|about| link.number < about.reports);
         // Nothing more is ever said about a damaged message, so its report need not wait for it.
         if !marked
@@ -360,6 +366,9 @@ async fn addressee<P: Platform>(
         return Ok(Addressee::Nobody);
     }
     let link = if arrival.class == Class::Report { link_of(appliance, arrival.id).await? } else { None };
+    if link.as_ref().is_some_and(|link| link.kind == Kind::Reply) {
+        return Ok(Addressee::Nobody);
+    }
     if link.is_some_and(|link| link.kind == Kind::Undeliverable) {
         return Ok(Addressee::Operator("the postmaster could not be told"));
     }

@@ -21,6 +21,8 @@ const OPERATING_TIME_KEY: u32 = 2;
 const RESET_KEY: u32 = 3;
 /// The key of the appliance's secret. The pages of tables follow far behind; see `TableKind`.
 const SECRET_KEY: u32 = 4;
+/// The first page of the memory of automatic answers.
+const REPLIES_KEY: u32 = 0x500;
 
 /// What was found at start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -206,6 +208,21 @@ impl<F: NorFlash> Store<F> {
     /// [`KvError::Flash`]; the value that was stored before is still there.
     pub async fn set_operating_time(&mut self, seconds: u64) -> Result<(), KvError> {
         self.kv.set(OPERATING_TIME_KEY, &seconds.to_le_bytes()).await
+    }
+
+    /// Reads a page of the memory of automatic answers into `out`. Returns its octets; 0 if there is none that can be read.
+    pub async fn replies(&mut self, page: usize, out: &mut [u8]) -> usize {
+        let Ok(page) = u32::try_from(page) else { return 0 };
+        self.kv.get(REPLIES_KEY.saturating_add(page), out).await.ok().flatten().unwrap_or(0)
+    }
+
+    /// Stores a page of the memory of automatic answers.
+    ///
+    /// # Errors
+    /// [`KvError::Flash`]; the page that was stored before is still there.
+    pub async fn set_replies(&mut self, page: usize, bytes: &[u8]) -> Result<(), KvError> {
+        let page = u32::try_from(page).map_err(|_| KvError::TooLong)?;
+        self.kv.set(REPLIES_KEY.saturating_add(page), bytes).await
     }
 
     /// Marks the appliance as being reset. [`Store::factory_reset`], which comes last, takes the mark away; until then

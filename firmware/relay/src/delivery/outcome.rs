@@ -5,13 +5,15 @@ use super::transaction::{Ending, Handed, Letter, Page, Word, meaning, retry_time
 use crate::counters::count;
 use crate::schedule::{After, Errand};
 use crate::time::backoff_s;
-use crate::{Appliance, Platform};
+use crate::{Appliance, Platform, replies};
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 use envelope::{EnhancedStatus, Permanence, RecipientParameters};
 use events::Event as Told;
+use limits::relay::ATTEND_AGAIN_S;
 use platform::Stream;
 use smtp::Reply;
 use smtp::client::MessageOutcome;
@@ -224,10 +226,14 @@ async fn discard_all<P: Platform>(
     errand: Errand,
 ) -> Result<(After, bool), SpoolError> {
     let id = errand.id;
-    let null_sender = appliance.spool.arrival(id).await?.sender.is_empty();
+    let arrival = appliance.spool.arrival(id).await?;
+    let null_sender = arrival.sender.is_empty();
     let mut page = Page::of(errand, null_sender, u64::MAX);
     let (mut states, mut news) = (Vec::new(), false);
     while let Some(recipient) = page.next(appliance).await? {
+        if !Box::pin(replies::answer(appliance, &arrival, recipient)).await? {
+            return Ok((After::At(appliance.now().plus_s(ATTEND_AGAIN_S)), false));
+        }
         let dsn = RecipientParameters::from_bytes(&recipient.extra);
         let tell = !null_sender && dsn.wants_success();
         news |= tell;

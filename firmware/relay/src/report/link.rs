@@ -4,10 +4,10 @@
 //! |---|---|
 //! | 0 | `R`, which no version of a scanner's facts begins with |
 //! | 1 | version, 1 |
-//! | 2 | 1 outcome, 2 delay, 3 undeliverable |
+//! | 2 | 1 outcome, 2 delay, 3 undeliverable, 4 automatic answer |
 //! | 3 | bit 0: the report has octets above 127 |
 //! | 4-11 | id of the message |
-//! | 12-13 | number of the report among those about the message, from 0 |
+//! | 12-13 | number of the report among those about the message, from 0; of an answer, the recipient that gives it |
 //! | 14 … | recipients that it settles: one bit each, the first in bit 0 of the first octet |
 
 use alloc::vec::Vec;
@@ -57,6 +57,8 @@ pub(crate) enum Kind {
     Delay,
     /// What became of mail without a sender, for the postmaster.
     Undeliverable,
+    /// No report: the answer of an address, for the sender. Nobody is told what became of it.
+    Reply,
 }
 
 /// Ties a report to its message.
@@ -81,6 +83,7 @@ impl ReportLink {
             Kind::Outcome => 1,
             Kind::Delay => 2,
             Kind::Undeliverable => 3,
+            Kind::Reply => 4,
         };
         let mut bytes = Vec::with_capacity(14 + SET_BYTES);
         bytes.extend_from_slice(&MAGIC);
@@ -100,6 +103,7 @@ impl ReportLink {
             1 => Kind::Outcome,
             2 => Kind::Delay,
             3 => Kind::Undeliverable,
+            4 => Kind::Reply,
             _ => return None,
         };
         let mut settles = RecipientSet::default();

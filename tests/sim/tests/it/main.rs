@@ -25,6 +25,7 @@ mod overload;
 mod power;
 mod priorities;
 mod quotas;
+mod replies;
 mod reports;
 mod rights;
 mod signing;
