@@ -203,10 +203,11 @@ impl World {
                 let mails = self.ledger.mailbox(mailbox);
                 mails.into_iter().find(|mail| mail.message.message_id() == letter.message_id())
             };
-            self.wait_until(seconds, || find().is_some()).await;
-            find().unwrap_or_else(|| {
-                panic!("{place}: {} did not reach {mailbox} within {seconds} s", letter.tag)
-            })
+            if !self.wait_until(seconds, || find().is_some()).await {
+                let log = self.gateway.command("log tail 12").await;
+                panic!("{place}: {} did not reach {mailbox} within {seconds} s; {log}", letter.tag);
+            }
+            find().expect("it is there")
         }
     }
 
