@@ -131,7 +131,7 @@ scenarios! {
     "1.06" r1_06_associated_domains "a refused recipient makes one report that names only it":
         Ready, Everywhere, with_exchange::associated_domains;
     "1.07" r1_07_host_of_the_tenant "the wizard derives the tenant's host name":
-        Pending("not tried yet"), Everywhere, setup::host_of_the_tenant;
+        Ready, Everywhere, setup::host_of_the_tenant;
     "1.09" r1_09_networks "networks to the last bit, IPv4 and IPv6; nobody by default":
         Ready, Everywhere, rights::networks_to_the_last_bit;
     "1.09" r1_09_networks_of_ipv6 "the same for IPv6":
