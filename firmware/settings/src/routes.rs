@@ -181,7 +181,7 @@ impl Route {
     }
 
     /// This route with the hosts of an older one for the same domain that have other costs: how several rows for one
-    /// domain become one route. Unchanged if this one or the other goes by MX.
+    /// domain become one route. Options that this one does not name are those of the older one. Unchanged if this one or the other goes by MX.
     ///
     /// # Errors
     /// It would have too many hosts, or be too long.
@@ -197,6 +197,13 @@ impl Route {
         }
         hosts.sort_by_key(|host| host.cost);
         self.target = RouteTarget::Hosts(hosts.into_boxed_slice());
+        // What the newer row does not say is as it was: it names one more server, not another kind of route.
+        self.inside |= older.inside;
+        self.exchange |= older.exchange;
+        self.source = self.source.or(older.source);
+        self.helo = self.helo.or_else(|| older.helo.clone());
+        self.connections = if self.connections == 0 { older.connections } else { self.connections };
+        self.rate = if self.rate == 0 { older.rate } else { self.rate };
         self.finished()
     }
 }

@@ -254,6 +254,9 @@ fn a_route_has_hosts_by_cost_and_what_connections_are_like() {
         let newer = Route::parse(line).unwrap();
         assert_eq!(newer.joined(&older).unwrap().to_string(), joined, "{line}");
     }
+    let older = Route::parse("example.org a exchange from if2 rate 9").unwrap();
+    let joined = Route::parse("example.org b cost 2 rate 7").unwrap().joined(&older).unwrap();
+    assert_eq!(joined.to_string(), "example.org a cost 1 b cost 2 exchange from if2 rate 7");
     let same = |a: &str, b: &str| Route::parse(a).unwrap().name() == Route::parse(b).unwrap().name();
     assert!(same("a.example h1,h2", "b.example h1 h2 inside"));
     assert!(!same("a.example h1", "a.example h1 helo x.example.org"));

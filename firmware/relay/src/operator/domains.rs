@@ -86,6 +86,7 @@ pub(super) async fn relay<P: Platform, W: Write>(
         0 => "as many as it takes".into(),
         rate => format!("{rate} a minute"),
     };
+    screen.field("loop mark", format_args!("header X-Stargate-Loop, word {}", appliance.loop_token())).await;
     let connections = settings.destination_connections;
     screen.field("each destination", format_args!("up to {connections} connections, messages: {rate}")).await;
     Outcome::Done
@@ -147,9 +148,7 @@ pub(super) async fn filter<P: Platform, W: Write>(
 ) -> Outcome {
     let settings = appliance.settings().clone();
     let identities = appliance.keys.lock().await.list().count();
-    screen
-        .field("signing", format_args!("{}; see `identity list`", Count(identities as u64, "identity")))
-        .await;
+    screen.field("signing", format_args!("{}; see `identity list`", Count(identities as u64, "key"))).await;
     let without = match settings.without_identity {
         WithoutIdentity::Hold => "is kept in the queue until you decide",
         WithoutIdentity::Pass => "is passed on unsigned",
@@ -164,7 +163,7 @@ pub(super) async fn filter<P: Platform, W: Write>(
     screen
         .field(
             "actions",
-            format_args!("{}; see `action list`", Count(appliance.actions().len() as u64, "address")),
+            format_args!("{}; see `action list`", Count(appliance.actions().len() as u64, "action")),
         )
         .await;
     Outcome::Done
