@@ -147,7 +147,7 @@ scenarios! {
     "2.04" r2_04_who_may "who may connect, who may relay, where to: each with a no":
         Ready, Everywhere, peers::who_may;
     "2.04" r2_04_connections_of_one_client "a client has as many connections as its rule says":
-        Pending("limits of connections per client"), Everywhere, peers::connections_of_one_client;
+        Ready, Everywhere, peers::connections_of_one_client;
     "2.06" r2_06_network_storage "a storage device on the list relays, off the list not":
         Ready, Everywhere, rights::network_storage;
     "2.06" r2_06_network_storage_inside_only "the device may write to the inside only":
@@ -163,11 +163,11 @@ scenarios! {
     "3.04" r3_04_sender_domains "an application sends as its own domain only":
         Ready, Everywhere, peers::sender_domains;
     "3.05" r3_05_call_backs "senders are verified, call-backs answered":
-        Pending("verification"), Everywhere, peers::call_backs;
+        Ready, Everywhere, peers::call_backs;
     "3.08" r3_08_throttled "throttling slows us down, nobody is hammered":
         Ready, Simulator("hours pass"), with_exchange::throttled;
     "3.10" r3_10_local_actions "forward, discard, reject, reply once":
-        Pending("local actions"), Everywhere, peers::local_actions;
+        Ready, Everywhere, peers::local_actions;
     "4.07" r4_07_trusted_by_interface "trusted on one interface, nobody on the other":
         Ready, Everywhere, peers::trusted_by_interface;
     "4.08" r4_08_one_address_one_client "one listener, one client":
