@@ -105,7 +105,7 @@ pub(super) async fn introduce<P: Platform>(
     let stream = match connected {
         Ok(Ok(stream)) => stream,
         Ok(Err(ConnectError::Refused)) => {
-            return Err("refuses the connection: is its SMTP service running?".into());
+            return Err("refuses the connection: its SMTP service does not run, or listens elsewhere".into());
         }
         Ok(Err(ConnectError::NoRoute)) => {
             return Err("cannot be reached: there is no network or route".into());

@@ -161,13 +161,15 @@ async fn servers<P: Platform, W: Write>(
     };
     let source = appliance.way(false, &recipient, |way| way.course()).map(|course| course.connect_from());
     for (host, addresses) in places {
+        // Without its cost or preference.
+        let host = host.split(',').next().unwrap_or_default();
         if addresses.is_empty() {
             findings
                 .bad(format_args!("{host} for {domain} has no address in DNS. Add an A record for it."))
                 .await;
         }
         for server in addresses.into_iter().take(PROBE_ADDRESSES_COUNT_MAX) {
-            server_of(appliance, domain, &host, server, &source.unwrap_or_default(), findings).await;
+            server_of(appliance, domain, host, server, &source.unwrap_or_default(), findings).await;
         }
     }
 }
