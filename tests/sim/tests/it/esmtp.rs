@@ -118,14 +118,13 @@ fn no_odd_end_of_data_that_came_by_bdat_ends_a_message_at_the_next_hop() {
         let _gateway = passing_gateway(&world).await;
         let mut client = world.client().await;
         let [before, after] = malformed::AROUND_THE_DOT;
+        let smuggled = b"MAIL FROM:<evil@a.example>\r\nRCPT TO:<evil@b.example>\r\nDATA\r\nx\r\n.\r\n";
         let mut sent = 0;
-        for before in before {
-            for after in after {
-                let smuggled =
-                    b"MAIL FROM:<evil@a.example>\r\nRCPT TO:<evil@b.example>\r\nDATA\r\nx\r\n.\r\n";
+        // Cut at every octet, at every other, and not at all.
+        for most in [1, 2, 7, 1_000] {
+            for (before, after) in before.iter().flat_map(|before| after.map(|after| (before, after))) {
                 let head = letter(&format!("variant-{sent}"));
                 let content = [&head, b"text".as_slice(), before, b".", after, smuggled].concat();
-                let most = 1 + sent * 37 % 400;
                 let reply = client.send_chunks(ANN, &[BOB], &content, most).await;
                 reply.expect("open").expect(250, "Queued");
                 sent += 1;
