@@ -107,7 +107,7 @@ pub const REPLIES_COUNT_MAX: usize = 256;
 /// Of those, how many are stored together: each answer writes one such page of 384 octets.
 pub const REPLIES_PER_PAGE: usize = 32;
 
-crate::const_assert!(REPLIES_COUNT_MAX % REPLIES_PER_PAGE == 0);
+crate::const_assert!(REPLIES_COUNT_MAX.is_multiple_of(REPLIES_PER_PAGE));
 crate::const_assert!(HOST_NAME_BYTES_MAX <= crate::smtp::DOMAIN_BYTES_MAX);
 // 43 characters is the longest IPv6 network, and each is followed by a comma and a space.
 crate::const_assert!(VALUE_TEXT_BYTES_MAX >= RELAY_NETWORKS_COUNT_MAX * 45);

@@ -250,22 +250,18 @@ async fn ask<S: Stream>(stream: &mut S, hello: Box<str>, mailbox: &Mailbox) -> O
     let mut buffer = vec![0; REPLY_READ_BYTES].into_boxed_slice();
     let (mut start, mut end) = (0, 0);
     let mut handed = false;
-    // The right to name a second recipient is kept and never used: without it there is no DATA.
-    let mut kept = None;
     loop {
         let (taken, event) = client.receive(buffer.get(start..end).unwrap_or_default());
         start += taken;
         match event {
             Some(Event::Ready) => client.begin(&transaction).ok()?,
-            Some(Event::WantRecipient(question)) if handed => kept = Some(question),
+            // The right to name a second recipient is not used and not given back: without that there is no DATA.
+            Some(Event::WantRecipient(_)) if handed => {}
             Some(Event::WantRecipient(question)) => {
                 handed = true;
                 client.recipient(question, mailbox, &RecipientParameters::default());
             }
-            Some(Event::Recipient { outcome, .. }) => {
-                drop(kept);
-                return Some(outcome);
-            }
+            Some(Event::Recipient { outcome, .. }) => return Some(outcome),
             Some(_) => return None,
             None if taken > 0 => {}
             None => {
