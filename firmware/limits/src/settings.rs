@@ -129,10 +129,10 @@ crate::const_assert!(RETRY_MAX_S_DEFAULT <= RETRY_MAX_S_MAX && RETRY_MAX_S_MAX <
 crate::const_assert!(DELAY_WARNING_S_MIN <= DELAY_WARNING_S_DEFAULT);
 crate::const_assert!(DESTINATION_CONNECTIONS_DEFAULT <= DESTINATION_CONNECTIONS_MAX);
 // A page is one value of the store, and its number one bit of a word.
-crate::const_assert!(1 + ROWS_PER_PAGE_MAX * (2 + TABLE_TEXT_BYTES_MAX) <= TABLE_PAGE_BYTES_MAX);
+crate::const_assert!(ROWS_PER_PAGE_MAX * (2 + TABLE_TEXT_BYTES_MAX) < TABLE_PAGE_BYTES_MAX);
 // 43 characters is the longest IPv6 network, and each is followed by a comma.
 crate::const_assert!(
-    1 + PEERS_PER_PAGE_MAX * (2 + TABLE_TEXT_BYTES_MAX + PEER_SOURCES_COUNT_MAX * 44) <= TABLE_PAGE_BYTES_MAX
+    PEERS_PER_PAGE_MAX * (2 + TABLE_TEXT_BYTES_MAX + PEER_SOURCES_COUNT_MAX * 44) < TABLE_PAGE_BYTES_MAX
 );
 crate::const_assert!(TABLE_PAGE_BYTES_MAX <= crate::flash::KV_VALUE_BYTES_MAX);
 crate::const_assert!(TABLE_PAGES_COUNT_MAX <= 64);

@@ -52,10 +52,11 @@ pub async fn session<P: Platform, S: Stream>(appliance: &Appliance<'_, P>, strea
     let counters = &appliance.counters;
     count(&counters.sessions, 1);
     let client = origin.client.to_canonical();
-    let settings = appliance.settings();
-    let most = settings.message_bytes_max;
-    let config = Config::new(settings.banner_name().into(), most);
-    drop(settings);
+    let (most, config) = {
+        let settings = appliance.settings();
+        let most = settings.message_bytes_max;
+        (most, Config::new(settings.banner_name().into(), most))
+    };
     let judged = appliance.judge(client, origin.local, origin.interface);
     let message_bytes_max = judged.rights.message_bytes_max.unwrap_or(most);
     let config = Config { message_bytes_max, repair: judged.rights.repair, ..config };

@@ -124,7 +124,7 @@ impl<P: Platform> Resolver<'_, '_, P> {
         let name = Name::parse(host)?;
         let has_ipv6 = self.appliance.machine.network().iter().any(|state| state.address6.is_some());
         if !has_ipv6 {
-            return Ok(addresses_of(&*self.records(name, RecordType::A).await?, &[]));
+            return Ok(addresses_of(&self.records(name, RecordType::A).await?, &[]));
         }
         let both = join(self.records(name.clone(), RecordType::A), self.records(name, RecordType::AAAA));
         match both.await {

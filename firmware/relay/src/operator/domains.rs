@@ -80,8 +80,9 @@ pub(super) async fn relay<P: Platform, W: Write>(
         Some(hop) => screen.field("mail from <>", hop).await,
         None => screen.field("mail from <>", "as other mail").await,
     }
-    screen.field("routes", format_args!("{}; see `show routes`", appliance.routes().len())).await;
-    screen.field("own domains", format_args!("{}; see `show domains`", appliance.domains().len())).await;
+    let (routes, domains) = (appliance.routes().len(), appliance.domains().len());
+    screen.field("routes", format_args!("{routes}; see `show routes`")).await;
+    screen.field("own domains", format_args!("{domains}; see `show domains`")).await;
     let rate = match settings.destination_rate {
         0 => "as many as it takes".into(),
         rate => format!("{rate} a minute"),
@@ -160,11 +161,7 @@ pub(super) async fn filter<P: Platform, W: Write>(
         .field("header fields", "Exchange's own: kept from Exchange to Exchange, removed from all other mail")
         .await;
     screen.field("loops", "own mark on mail to Exchange; refused when it comes back unchanged").await;
-    screen
-        .field(
-            "actions",
-            format_args!("{}; see `action list`", Count(appliance.actions().len() as u64, "action")),
-        )
-        .await;
+    let actions = appliance.actions().len() as u64;
+    screen.field("actions", format_args!("{}; see `action list`", Count(actions, "action"))).await;
     Outcome::Done
 }
