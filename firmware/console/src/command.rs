@@ -35,6 +35,8 @@ pub enum Topic {
     Actions,
     /// Where mail goes that leaves.
     Relay,
+    /// What each client has done since the start.
+    Clients,
     /// Which addresses may relay.
     Networks,
     /// What happens to mail on its way through.

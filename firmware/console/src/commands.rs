@@ -282,6 +282,7 @@ pub const TOPICS: &[(&str, Topic)] = &[
     ("network", Topic::Network),
     ("destinations", Topic::Destinations),
     ("peers", Topic::Peers),
+    ("clients", Topic::Clients),
     ("networks", Topic::Networks),
     ("domains", Topic::Domains),
     ("routes", Topic::Routes),

@@ -21,6 +21,15 @@ impl ClientKey {
     }
 }
 
+impl core::fmt::Display for ClientKey {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self.0.checked_sub(0xffff_0000_0000).and_then(|rest| u32::try_from(rest).ok()) {
+            Some(bits) => f.pad(&alloc::format!("{}", core::net::Ipv4Addr::from_bits(bits))),
+            None => f.pad(&alloc::format!("{}/64", core::net::Ipv6Addr::from_bits(u128::from(self.0) << 64))),
+        }
+    }
+}
+
 /// Places and octets of the queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Use {

@@ -2,6 +2,7 @@
 //!
 //! Commands that only look can be stopped with Ctrl-C. The others run to their end, so that nothing is half done.
 
+mod clients;
 mod diag;
 mod domains;
 mod flash;
@@ -183,6 +184,7 @@ async fn execute<P: Platform, W: Write>(
             Topic::Peers => peers::list(appliance, screen).await,
             Topic::Domains => domains::list(appliance, screen).await,
             Topic::Relay => domains::relay(appliance, screen).await,
+            Topic::Clients => clients::show(appliance, screen).await,
             Topic::Networks => domains::networks(appliance, screen).await,
             Topic::Filter => domains::filter(appliance, screen).await,
             Topic::Actions => tables::actions(appliance, screen).await,

@@ -71,6 +71,20 @@ pub async fn starts_by_itself(world: World) {
     }
 }
 
+/// 2.10: the test client of the console: what a server greets with and offers, or why it does not.
+pub async fn test_client(world: World) {
+    world.set_up(SMART_HOST).await;
+    let mx = world.internet_mx("mx.b.example", "10.20.0.1", "b.example", Manner::default());
+    let shown = world.gateway.command("diag smtp 10.20.0.1").await;
+    for text in ["10.20.0.1:25 greets: 220 mx.b.example", "PIPELINING", "CHUNKING"] {
+        assert!(shown.contains(text), "{shown}");
+    }
+    mx.behave(|manner| manner.greeting = Some("554 5.7.1 go away".into()));
+    world.shows("diag smtp 10.20.0.1", "554 5.7.1 go away").await;
+    world.shows("diag smtp 10.20.0.2:2525", "refuses the connection").await;
+    assert!(mx.received().is_empty());
+}
+
 /// 1.01: fifty systems send at once, without credentials, each over a connection of its own.
 pub async fn fifty_clients(world: World) {
     world.set_up(SMART_HOST).await;

@@ -75,7 +75,7 @@ scenarios! {
     "0.06" r0_06_mx_preference_and_chance "lower preference first, chance among equals":
         Ready, Simulator("hours pass"), discovery::preference_and_chance;
     "0.08" r0_08_look_ups_by_command "A, MX and TXT are looked up and compared at the console":
-        Pending("diag dns");
+        Ready, Everywhere, patterns::look_ups_by_command;
     "0.09" r0_09_header_firewall "Exchange's own fields pass between Exchanges octet by octet, and to nobody else":
         Ready, Everywhere, patterns::header_firewall;
     "0.10" r0_10_any_recipient_for_exchange_only "only Exchange may send to anywhere":
@@ -93,7 +93,7 @@ scenarios! {
     "0.17" r0_17_loop_without_exceptions "an Exchange without exceptions: two passes at most, one copy, 5.4.6":
         Ready, Simulator("hours pass"), patterns::loop_without_exceptions;
     "0.18" r0_18_no_mail_from_connector "the console tells that a connector has not been seen":
-        Pending("diag exchange");
+        Ready, Everywhere, patterns::no_mail_from_connector;
     "0.19" r0_19_send_connector_on_premises "an on-premises Exchange sends anywhere without credentials":
         Ready, Everywhere, with_exchange::send_connector_on_premises;
     "0.20" r0_20_private_keywords_ignored "private keywords of Exchange are left alone":
@@ -119,7 +119,7 @@ scenarios! {
     "0.27" r0_27_queue_is_empty_when_all_works "after some mail the queue is empty and the log tells of it":
         Ready, Everywhere, everyday::queue_is_empty_when_all_works;
     "0.28" r0_28_troubles_have_names "each trouble of the manual has a message of its own":
-        Pending("diag exchange");
+        Ready, Everywhere, patterns::troubles_have_names;
     "0.29" r0_29_tls_levels "TLS per route: none, may, encrypt, verify":
         Pending("TLS");
     "0.30" r0_30_decrypt_by_attachment "while we are off the second MX takes the mail, once":
@@ -139,7 +139,7 @@ scenarios! {
     "1.10" r1_10_sloppy_applications "HELO, bare line feeds, no Date: repaired for applications only":
         Ready, Everywhere, peers::sloppy_applications;
     "1.11" r1_11_single_choke_point "counts per client":
-        Pending("counters per client"), Everywhere, peers::single_choke_point;
+        Ready, Everywhere, peers::single_choke_point;
     "2.01" r2_01_direct_delivery "to the Internet by MX, by A, by IPv6; null MX ends it":
         Ready, Simulator("hours pass"), discovery::direct_delivery;
     "2.01" r2_01_direct_delivery_by_ipv6 "servers with IPv6 only, and with both":
@@ -153,7 +153,9 @@ scenarios! {
     "2.06" r2_06_network_storage_inside_only "the device may write to the inside only":
         Ready, Everywhere, peers::storage_inside_only;
     "2.10" r2_10_starts_by_itself "power on, 220, nobody at the console":
-        Partly("the test client of the console comes with `diag smtp`"), Everywhere, everyday::starts_by_itself;
+        Ready, Everywhere, everyday::starts_by_itself;
+    "2.10" r2_10_test_client "the console's test client tells what a server says":
+        Ready, Everywhere, everyday::test_client;
     "2.11" r2_11_internal_or_any "internal only and any are different rights":
         Ready, Everywhere, peers::internal_or_any;
     "3.02" r3_02_burst_of_a_thousand "1,000 mails at five a second: in order, none lost":
