@@ -116,6 +116,13 @@ impl Rights {
         }
     }
 
+    /// The rights of a network of the setting `relay-networks`: those were allowed to send, and never to send sloppily; a
+    /// rule of its own says what else is wanted.
+    #[must_use]
+    pub fn of_relay_network() -> Self {
+        Self { repair: false, ..Self::of(Class::Application) }
+    }
+
     /// The rights of whom no rule is for: none.
     #[must_use]
     pub fn none() -> Self {
@@ -697,7 +704,5 @@ impl Table<Peer> {
 
 fn by_network(network: IpNetwork) -> Judged {
     let class = Class::Application;
-    // Such networks were allowed to send and never to send sloppily; a rule of its own says what else is wanted.
-    let rights = Rights { repair: false, ..Rights::of(class) };
-    Judged { class, rights: Rc::new(rights), rule: Rule::RelayNetwork(network) }
+    Judged { class, rights: Rc::new(Rights::of_relay_network()), rule: Rule::RelayNetwork(network) }
 }

@@ -104,7 +104,7 @@ pub(super) async fn list<P: Platform, W: Write>(
             text.push_str(if text.is_empty() { "" } else { ", " });
             text.push_str(&format!("{network}"));
         }
-        let (class, usual) = (Class::Application, Rights::of(Class::Application));
+        let (class, usual) = (Class::Application, Rights::of_relay_network());
         screen.hanging(4, format_args!("(setting relay-networks) ({class}): {text}")).await;
         screen.hanging(4, format_args!("    {}", words(class, &usual))).await;
     }

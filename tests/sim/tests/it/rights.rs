@@ -132,7 +132,7 @@ const INSIDE_FIELDS: &str = "X-MS-Exchange-Organization-AuthAs: Internal\r\nX-Or
 #[test]
 fn exchange_keeps_its_fields_among_its_own_and_strangers_neither_give_nor_get_them() {
     story(|world| async move {
-        let (_gateway, outside, exchange) = gateway_with_rules(&world).await;
+        let (gateway, outside, exchange) = gateway_with_rules(&world).await;
         for (class, from) in &PEERS[..4] {
             let to: &[&str] = if *class == "internet" {
                 &["ann@inside.example"]
@@ -167,6 +167,12 @@ fn exchange_keeps_its_fields_among_its_own_and_strangers_neither_give_nor_get_th
             assert!(mail.header("X-MS-Exchange-Transport-Rules-Loop").is_some());
         }
         assert_eq!((exchange.violations(), outside.violations()), (vec![], vec![]), "sizes are exact");
+        let clients = gateway.console("show clients").await;
+        for (class, from) in &PEERS[..4] {
+            let line = clients.lines().find(|line| line.starts_with(&IpAddr::from(*from).to_string()));
+            assert!(line.is_some_and(|line| line.contains(class)), "{clients}");
+        }
+        assert!(clients.lines().all(|line| line.len() <= 80), "{clients}");
     });
 }
 
