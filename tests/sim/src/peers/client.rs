@@ -146,6 +146,11 @@ impl Client {
             self.raw(format!("{command}\r\n").as_bytes()).await.ok()?;
             let reply = self.reply().await?;
             if reply.code >= 400 {
+                // The queue may have room for a message and not for its recipient: then a transaction is open.
+                if reply.code != 421 && !command.starts_with("MAIL") {
+                    self.raw(b"RSET\r\n").await.ok()?;
+                    self.reply().await?;
+                }
                 return Some(reply);
             }
         }
