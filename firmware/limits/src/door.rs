@@ -28,6 +28,8 @@ pub const CONTENT_WINDOW_S: u64 = 180;
 pub const CONTENT_WINDOW_SCARCE_S: u64 = 30;
 /// Seconds that a client may take for a whole command while sessions are scarce, however it drips.
 pub const COMMAND_SCARCE_S: u64 = 15;
+/// The same for applications, which keep connections open between messages.
+pub const COMMAND_APPLICATION_SCARCE_S: u64 = 50;
 /// Seconds without a message taken, outside of content, after which a session ends while sessions are scarce.
 pub const USELESS_SCARCE_S: u64 = 45;
 /// Seconds that a session from the Internet may last; four hours are enough for the largest message at the least rate that
@@ -43,6 +45,7 @@ crate::const_assert!(REFUSALS_COUNT_MAX <= crate::relay::SESSIONS_REFUSED_COUNT_
 // Whoever is slow is gone within a minute of scarcity.
 crate::const_assert!(
     COMMAND_SCARCE_S + PATIENCE_LOOK_S < 60
+        && COMMAND_APPLICATION_SCARCE_S + PATIENCE_LOOK_S < 60
         && USELESS_SCARCE_S + PATIENCE_LOOK_S < 60
         && CONTENT_WINDOW_SCARCE_S + PATIENCE_LOOK_S < 60
 );

@@ -8,8 +8,9 @@
 //!
 //! # Patience
 //! RFC 5321 §4.5.3.2 asks a server for minutes of patience, and as long as places are free everybody gets them. When they
-//! become scarce, clients from the Internet and applications must say each command within seconds, bring content at a
-//! minimum rate, and come to the point: a session without a message ends. It makes no difference whether they are silent or
+//! become scarce, clients from the Internet must say each command within seconds, bring content at a minimum rate, and come
+//! to the point: a session without a message ends. Applications must only not be slow: they are known, and one that
+//! waits for room in a full queue is no attacker. It makes no difference whether they are silent or
 //! drip an octet now and then. That holds for sessions that wait already, too. Exchange servers and trusted peers keep the
 //! full times.
 //!
@@ -22,10 +23,10 @@ use alloc::rc::Rc;
 use core::cell::Cell;
 use envelope::EnhancedStatus;
 use limits::door::{
-    COMMAND_SCARCE_S, CONTENT_RATE_MIN, CONTENT_WINDOW_S, CONTENT_WINDOW_SCARCE_S, PATIENCE_LOOK_S,
-    REFUSALS_COUNT_MAX, SCARCE_PERCENT, SESSION_S_MAX, SESSION_SCARCE_S_MAX,
-    SESSIONS_PER_INTERNET_CLIENT_MAX, SESSIONS_RESERVED_APPLICATION_COUNT, SESSIONS_RESERVED_EXCHANGE_COUNT,
-    USELESS_SCARCE_S,
+    COMMAND_APPLICATION_SCARCE_S, COMMAND_SCARCE_S, CONTENT_RATE_MIN, CONTENT_WINDOW_S,
+    CONTENT_WINDOW_SCARCE_S, PATIENCE_LOOK_S, REFUSALS_COUNT_MAX, SCARCE_PERCENT, SESSION_S_MAX,
+    SESSION_SCARCE_S_MAX, SESSIONS_PER_INTERNET_CLIENT_MAX, SESSIONS_RESERVED_APPLICATION_COUNT,
+    SESSIONS_RESERVED_EXCHANGE_COUNT, USELESS_SCARCE_S,
 };
 use limits::relay::{SESSIONS_IN_COUNT_MAX, SESSIONS_PER_CLIENT_MAX};
 use platform::{Instant, Origin};
@@ -247,6 +248,8 @@ impl<'a, 'f, P: Platform> Guest<'a, 'f, P> {
                 return Some(PATIENCE_LOOK_S);
             }
             window_s
+        } else if scarce && self.class == Class::Application {
+            COMMAND_APPLICATION_SCARCE_S
         } else if scarce {
             if since_s(self.pace.useful) >= USELESS_SCARCE_S {
                 return None;
