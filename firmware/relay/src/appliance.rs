@@ -159,8 +159,6 @@ pub struct Appliance<'f, P: Platform> {
     pub(crate) domains: RefCell<Domains>,
     /// What happens to mail for single own addresses. Changed as routes are.
     pub(crate) actions: RefCell<Actions>,
-    /// What only this appliance knows.
-    pub(crate) secret: Secret,
     /// Knows mail again that this appliance has had in hands.
     pub(crate) loop_key: loop_marker::Key,
     pub(crate) settings_store: Mutex<StoreOf<'f, P>>,
@@ -346,7 +344,6 @@ impl<'f, P: Platform> Appliance<'f, P> {
             domains: RefCell::new(tables.domains),
             actions: RefCell::new(tables.actions),
             loop_key: loop_marker::Key::new(secret.octets()),
-            secret,
             settings_store: Mutex::new(store),
             factory_fresh: Cell::new(loaded == Loaded::Fresh && tables_empty),
             clock_set: Cell::new(false),
