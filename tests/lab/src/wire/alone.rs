@@ -1,6 +1,6 @@
 //! What only the real image can show: its stack on a real wire, and real servers around it.
 
-use super::{executor::Executor, net::WireNet, real_peers};
+use super::{attacks, executor::Executor, net::WireNet, real_peers};
 use crate::{net::Later, world::World};
 
 /// What such a story has around it.
@@ -45,5 +45,23 @@ pub static ALL: &[Alone] = &[
         name: "real_opensmtpd",
         title: "OpenSMTPD is next hop and client: 200 messages each way, all the same",
         tell: |stage| Box::pin(real_peers::opensmtpd(stage)),
+    },
+    Alone {
+        row: "T26",
+        name: "slow_connections",
+        title: "1,000 slow connections from the Internet: Exchange's mail goes on, the places are free again",
+        tell: |stage| Box::pin(attacks::slow_connections(stage)),
+    },
+    Alone {
+        row: "T27",
+        name: "forged_answers",
+        title: "10,000 forged and many malformed answers of name servers: none is believed, nothing hangs",
+        tell: |stage| Box::pin(attacks::forged_answers(stage)),
+    },
+    Alone {
+        row: "T27",
+        name: "observed_handshakes",
+        title: "an observer of 100 handshakes cannot say the next sequence number",
+        tell: |stage| Box::pin(attacks::observed_handshakes(stage)),
     },
 ];

@@ -29,7 +29,7 @@ use std::{
 const LISTENS_S: u64 = 60;
 
 /// Network cards that the machine has.
-const CARDS_COUNT: usize = 1;
+const CARDS_COUNT: usize = 2;
 
 /// The image under test: what the environment variable `STARGATE_FIRMWARE` names, else what `cargo xtask build` makes.
 ///

@@ -6,6 +6,7 @@
 //! [`gateway`] is the real image in the emulator, [`play`] tells a scenario with all of it.
 
 pub mod alone;
+pub mod attacks;
 pub mod bridge;
 pub mod executor;
 pub mod frames;

@@ -18,6 +18,8 @@ use std::{
 
 /// Messages each way.
 const MESSAGES: usize = 200;
+/// Messages that are handed in on one connection; OpenSMTPD takes a hundred.
+const SESSION_MESSAGES: usize = 50;
 /// Where the real server is in the virtual Internet.
 const SERVER: &str = "10.30.0.1";
 /// How long a reply may take.
@@ -106,13 +108,16 @@ async fn hand_in(port: u16, messages: &[Message], net: &WireNet) {
     let messages = messages.to_vec();
     let client = std::thread::spawn(move || -> anyhow::Result<()> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let mut client = SmtpClient::connect_when_ready(address, PATIENCE, PATIENCE)?;
-        client.hello()?;
-        for message in messages {
-            let reply = client.submit_in_steps(&message.sender, &message.recipient, &message.content)?;
-            anyhow::ensure!(reply.code == 250, "{reply:?}");
+        for some in messages.chunks(SESSION_MESSAGES) {
+            let mut client = SmtpClient::connect_when_ready(address, PATIENCE, PATIENCE)?;
+            client.hello()?;
+            for message in some {
+                let reply = client.submit_in_steps(&message.sender, &message.recipient, &message.content)?;
+                anyhow::ensure!(reply.code == 250, "{reply:?}");
+            }
+            client.quit()?;
         }
-        client.quit()
+        Ok(())
     });
     while !client.is_finished() {
         net.sleep_until(net.now().plus_ms(20)).await;
