@@ -82,6 +82,8 @@ scenarios! {
         Ready, Everywhere, peers::any_recipient_for_exchange_only;
     "0.11" r0_11_smart_host_by_address "Exchange reaches us by address":
         Partly("STARTTLS without a server name comes with TLS"), Everywhere, with_exchange::smart_host_by_address;
+    "0.12" r0_12_starttls_is_offered "plain and STARTTLS sessions both complete":
+        Pending("TLS");
     "0.13" r0_13_connector_validation "the validation mail of a connector is delivered":
         Ready, Everywhere, patterns::connector_validation;
     "0.14" r0_14_one_source_address "all connections to Exchange leave from the one address":

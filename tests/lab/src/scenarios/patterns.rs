@@ -75,7 +75,7 @@ impl Site {
     }
 
     /// Somebody on the Internet writes to somebody in the tenant, by whatever MX is first.
-    async fn from_outside(&self, letter: &Letter) {
+    async fn outsider_writes(&self, letter: &Letter) {
         let hosts = self.world.directory.hosts("contoso.example");
         for host in hosts {
             let mut server = self.world.application("10.20.0.1", "mx.b.example");
@@ -148,7 +148,7 @@ pub async fn troubles_have_names(world: World) {
     assert_says(&said(&world, "diag exchange").await, "No mail has come from Exchange since the start");
     // Loops: the rule has no exception.
     let letter = Letter::new("loop", "bob@b.example", &["ann@contoso.example"]);
-    site.from_outside(&letter).await;
+    site.outsider_writes(&letter).await;
     assert!(world.wait_until(300, || !site.tenant.reports().is_empty()).await);
     assert_says(
         &said(&world, "diag exchange").await,
@@ -177,7 +177,7 @@ pub async fn troubles_have_names(world: World) {
 pub async fn a_inbound(world: World) {
     let site = Site::pattern_a(&world).await;
     let letter = Letter::new("a-in", "bob@b.example", &["ann@contoso.example"]);
-    site.from_outside(&letter).await;
+    site.outsider_writes(&letter).await;
     let mail = world.arrives(60, &letter, "ann@contoso.example").await;
     assert_eq!((mail.peer.as_str(), mail.message.from.ip()), (TENANT_HOST, GATEWAY));
     assert_eq!(mail.message.sender, "bob@b.example");
@@ -191,12 +191,12 @@ pub async fn a_falls_back(world: World) {
     let site = Site::pattern_a(&world).await;
     world.gateway.pull_plug();
     let past = Letter::new("past-us", "bob@b.example", &["ann@contoso.example"]);
-    site.from_outside(&past).await;
+    site.outsider_writes(&past).await;
     let mail = world.arrives(60, &past, "ann@contoso.example").await;
     assert_eq!(mail.message.from.ip(), ip("10.20.0.1"));
     world.gateway.power_on().await;
     let again = Letter::new("through-us", "bob@b.example", &["ann@contoso.example"]);
-    site.from_outside(&again).await;
+    site.outsider_writes(&again).await;
     assert_eq!(world.arrives(60, &again, "ann@contoso.example").await.message.from.ip(), GATEWAY);
 }
 
@@ -204,7 +204,7 @@ pub async fn a_falls_back(world: World) {
 pub async fn b_inbound(world: World) {
     let site = Site::pattern_b(&world, |rule| rule.except_from = vec![GATEWAY]).await;
     let letter = Letter::new("b-in", "bob@b.example", &["ann@contoso.example"]);
-    site.from_outside(&letter).await;
+    site.outsider_writes(&letter).await;
     let mail = world.arrives(120, &letter, "ann@contoso.example").await;
     assert_eq!(mail.message.from.ip(), GATEWAY, "the copy in the mailbox came back from us");
     assert_eq!(mail.message.headers("X-Stargate-Loop").len(), 1, "it is marked");
@@ -227,7 +227,7 @@ pub async fn b_inbound_by_header(world: World) {
     site.tenant.configure(|config| config.rules[0].except_header = Some(exception));
     for number in 0..5 {
         let letter = Letter::new(&format!("b-in-{number}"), "bob@b.example", &["ann@contoso.example"]);
-        site.from_outside(&letter).await;
+        site.outsider_writes(&letter).await;
         world.arrives(120, &letter, "ann@contoso.example").await;
     }
     assert_eq!(site.tenant.received().len(), 10);
@@ -266,7 +266,7 @@ pub async fn internal_recipients_by_mx(world: World) {
 pub async fn loop_without_exceptions(world: World) {
     let site = Site::pattern_b(&world, |_| {}).await;
     let letter = Letter::new("loop", "bob@b.example", &["ann@contoso.example"]);
-    site.from_outside(&letter).await;
+    site.outsider_writes(&letter).await;
     assert!(world.wait_until(300, || !site.tenant.reports().is_empty()).await, "Exchange is told");
     world.sleep_s(600).await;
     let reports = site.tenant.reports();

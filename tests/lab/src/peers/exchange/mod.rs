@@ -208,7 +208,7 @@ impl Exchange {
             if self.rule_matches(&item, &to) {
                 by_connector.push(to);
             } else if self.is_accepted(&to) {
-                self.into_mailbox(&item, &to);
+                self.deposit(&item, &to);
             } else if self.inner.config.borrow().all_by_smart_host {
                 by_connector.push(to);
             } else {
@@ -241,7 +241,7 @@ impl Exchange {
         })
     }
 
-    fn into_mailbox(&self, item: &Item, to: &str) {
+    fn deposit(&self, item: &Item, to: &str) {
         if self.inner.config.borrow().unknown.contains(&to.to_ascii_lowercase()) {
             self.report(
                 item,
