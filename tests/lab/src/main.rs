@@ -104,7 +104,7 @@ fn main() -> ExitCode {
 /// Whether a story that needs the real image is asked for.
 fn is_meant(arguments: &Arguments, story: &Alone) -> bool {
     let named = |name: &String| story.name.starts_with(name.as_str()) || story.row == name;
-    !arguments.sim && (arguments.all || arguments.scenario.iter().any(named))
+    !arguments.sim && ((arguments.all && story.open.is_none()) || arguments.scenario.iter().any(named))
 }
 
 /// The scenarios that were asked for, in the order of the table.
@@ -138,7 +138,8 @@ fn list() {
         };
         println!("{row:<5} {name}\n      {title}\n      {state}{alone}");
     }
-    for Alone { row, name, title, .. } in alone::ALL {
-        println!("{row:<5} {name}\n      {title}\n      ready; real image only");
+    for Alone { row, name, title, open, .. } in alone::ALL {
+        let state = open.map_or_else(|| String::from("ready"), |why| format!("open: {why}"));
+        println!("{row:<5} {name}\n      {title}\n      {state}; real image only");
     }
 }

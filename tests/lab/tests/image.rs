@@ -26,7 +26,7 @@ fn scenarios_with_the_real_image() {
             )),
         }
     }
-    for story in alone::ALL {
+    for story in alone::ALL.iter().filter(|story| story.open.is_none()) {
         let how = How { seed: seed_of(story.name), ..How::default() };
         match play_alone(story, &how) {
             Ok(()) => shown += 1,
