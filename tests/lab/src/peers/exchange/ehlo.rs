@@ -1,10 +1,10 @@
 //! What each Exchange answers to EHLO.
 //!
-//! The lists are those of real servers. Exchange Online and 2019: sessions of 2022 to 2025 that people published in bug
-//! reports and scanner output (the scan of an Exchange 2019 shows SMTPUTF8 before XRDST). 2016: Microsoft's own example
-//! session in "Use Telnet to test SMTP communication on Exchange servers", which has no SMTPUTF8; later cumulative updates
-//! have it. 2010: the fingerprint that network scanners ship. 2007: Microsoft's "SMTP Extensions in Exchange Server
-//! 2007". XSHADOW (2010) and XSHADOWREQUEST (from 2013 on) appear on connectors between Exchange servers.
+//! Seen in sessions that people published: Exchange Online (2022 to 2025), 2019 (a scan, with SMTPUTF8 before XRDST), 2016
+//! (Microsoft's example session in "Use Telnet to test SMTP communication on Exchange servers", without SMTPUTF8), and the
+//! XEXCH50 and XRDST of older servers (a network scanner's fingerprint that names no version). Not seen in any session, and
+//! put in so that unknown keywords are met: XSHADOW, XSHADOWREQUEST, which version has XEXCH50, and the SIZE of 2007 and
+//! 2010. The limits of recipients and hops below are those of the documentation where it gives one, else a choice.
 
 /// Which Exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
