@@ -26,7 +26,10 @@ pub struct Taken {
 /// How often a client that was told to come later, for another reason than a full queue, does so.
 const LATER_COUNT_MAX: usize = 100;
 
-/// Hands in messages from `clients` clients, each over one connection, until `most` have been taken or the queue is full
+/// Messages that one client hands in over one connection.
+const MESSAGES_PER_SESSION: usize = 500;
+
+/// Hands in messages from `clients` clients, each over one connection at a time, until `most` have been taken or the queue is full
 /// (`452`). `make` makes a message from its number. Gives what was taken, and whether the queue is full.
 ///
 /// # Errors
@@ -43,8 +46,16 @@ pub fn hand_in(
     let one = || -> Result<()> {
         let mut client = SmtpClient::connect_when_ready(address, patience, patience)?;
         client.hello()?;
-        let mut later = 0;
+        let (mut later, mut in_session) = (0, 0);
         while !full.load(Ordering::SeqCst) {
+            if in_session == MESSAGES_PER_SESSION {
+                // The appliance says with LIMITS (RFC 9422) how many it takes, and ends the session beyond.
+                client.quit()?;
+                client = SmtpClient::connect_when_ready(address, patience, patience)?;
+                client.hello()?;
+                in_session = 0;
+            }
+            in_session += 1;
             let number = next.fetch_add(1, Ordering::SeqCst);
             if number >= most {
                 break;

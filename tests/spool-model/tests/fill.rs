@@ -94,7 +94,8 @@ fn a_queue_that_is_filled_and_drained_a_thousand_times_is_as_it_was() {
     let (first, mut memory, mut messages) = (bench.spool.usage(), 0, 0);
     for round in 0..ROUNDS {
         bench.fill(round);
-        assert!(bench.model.letters.len() > 2, "round {round}");
+        // The one that stays, and at least one more: a round may begin with the largest.
+        assert!(bench.model.letters.len() >= 2, "round {round}");
         messages += bench.model.letters.len() - 1;
         if round % 10 == 0 {
             assert_eq!(read_all(&bench.spool).unwrap(), bench.model.letters);
