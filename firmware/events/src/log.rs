@@ -58,8 +58,10 @@ struct Ring {
     /// Offset of the oldest event; `used` octets from there, round the end, are events.
     start: usize,
     used: usize,
-    first_number: u64,
-    next_number: u64,
+    /// Events that made room for others, and events in all. They begin at 0, so that an empty ring is all zero and takes no
+    /// room in the image.
+    dropped: u64,
+    recorded: u64,
     /// Events that could not be encoded. Bounds make that impossible; counted all the same.
     unencoded: u64,
 }
@@ -93,7 +95,7 @@ impl Ring {
         let size = LENGTH_BYTES + self.length_at(self.start);
         self.start = (self.start + size) % RING_BYTES;
         self.used = self.used.saturating_sub(size);
-        self.first_number += 1;
+        self.dropped += 1;
     }
 }
 
@@ -118,8 +120,8 @@ impl Log {
                 bytes: [0; RING_BYTES],
                 start: 0,
                 used: 0,
-                first_number: 1,
-                next_number: 1,
+                dropped: 0,
+                recorded: 0,
                 unencoded: 0,
             }),
         }
@@ -144,28 +146,28 @@ impl Log {
         }
         ring.put(&length.to_le_bytes());
         ring.put(encoded);
-        ring.next_number += 1;
+        ring.recorded += 1;
     }
 
     /// Events recorded since the start.
     #[must_use]
     pub fn recorded(&self) -> u64 {
-        self.ring.borrow().next_number - 1
+        self.ring.borrow().recorded
     }
 
     /// Events that are no longer in the ring.
     #[must_use]
     pub fn lost(&self) -> u64 {
         let ring = self.ring.borrow();
-        ring.first_number - 1 + ring.unencoded
+        ring.dropped + ring.unencoded
     }
 
     /// A place before the last `count` events, or before the oldest one that is left.
     #[must_use]
     pub fn tail(&self, count: u64) -> Cursor {
         let ring = self.ring.borrow();
-        let mut cursor = Cursor { number: ring.first_number, offset: ring.start };
-        let from = ring.next_number.saturating_sub(count);
+        let mut cursor = Cursor { number: ring.dropped, offset: ring.start };
+        let from = ring.recorded.saturating_sub(count);
         while cursor.number < from {
             cursor.offset = (cursor.offset + LENGTH_BYTES + ring.length_at(cursor.offset)) % RING_BYTES;
             cursor.number += 1;
@@ -179,16 +181,17 @@ impl Log {
         let mut buffer = [0; EVENT_BYTES_MAX];
         let (number, length) = {
             let ring = self.ring.borrow();
-            if cursor.number < ring.first_number {
-                *cursor = Cursor { number: ring.first_number, offset: ring.start };
+            if cursor.number < ring.dropped {
+                *cursor = Cursor { number: ring.dropped, offset: ring.start };
             }
-            if cursor.number >= ring.next_number {
+            if cursor.number >= ring.recorded {
                 return None;
             }
             let length = ring.length_at(cursor.offset).min(EVENT_BYTES_MAX);
             ring.get(cursor.offset + LENGTH_BYTES, &mut buffer[..length]);
-            let number = cursor.number;
             cursor.number += 1;
+            // People count from 1.
+            let number = cursor.number;
             cursor.offset = (cursor.offset + LENGTH_BYTES + length) % RING_BYTES;
             (number, length)
         };

@@ -11,26 +11,30 @@ use limits::net::{DATAGRAM_BYTES_MAX, DATAGRAM_SOCKETS_COUNT, DATAGRAMS_WAITING_
 use platform::{BindError, ConnectError, Source};
 use static_cell::{ConstStaticCell, StaticCell};
 
-/// Memory of one socket.
+/// Memory of one socket: all zero, so that it takes no room in the image.
 struct Buffers {
     receive: [u8; DATAGRAM_BYTES_MAX * DATAGRAMS_WAITING_COUNT],
-    receive_meta: [PacketMetadata; DATAGRAMS_WAITING_COUNT],
     send: [u8; DATAGRAM_BYTES_MAX],
-    send_meta: [PacketMetadata; 1],
 }
 
 impl Buffers {
-    const NEW: Self = Self {
-        receive: [0; DATAGRAM_BYTES_MAX * DATAGRAMS_WAITING_COUNT],
-        receive_meta: [PacketMetadata::EMPTY; DATAGRAMS_WAITING_COUNT],
-        send: [0; DATAGRAM_BYTES_MAX],
-        send_meta: [PacketMetadata::EMPTY],
-    };
+    const NEW: Self =
+        Self { receive: [0; DATAGRAM_BYTES_MAX * DATAGRAMS_WAITING_COUNT], send: [0; DATAGRAM_BYTES_MAX] };
 
-    fn socket(&'static mut self, stack: Stack<'static>) -> UdpSocket<'static> {
-        let Self { receive, receive_meta, send, send_meta } = self;
-        UdpSocket::new(stack, receive_meta, receive, send_meta, send)
+    fn socket(&'static mut self, marks: &'static mut Marks, stack: Stack<'static>) -> UdpSocket<'static> {
+        UdpSocket::new(stack, &mut marks.receive, &mut self.receive, &mut marks.send, &mut self.send)
     }
+}
+
+/// What is in the buffers of one socket. Not zero at first, and therefore apart from them.
+struct Marks {
+    receive: [PacketMetadata; DATAGRAMS_WAITING_COUNT],
+    send: [PacketMetadata; 1],
+}
+
+impl Marks {
+    const NEW: Self =
+        Self { receive: [PacketMetadata::EMPTY; DATAGRAMS_WAITING_COUNT], send: [PacketMetadata::EMPTY] };
 }
 
 /// The sockets of one interface.
@@ -57,10 +61,16 @@ impl Datagrams {
             ConstStaticCell::new(
                 [const { [const { Buffers::NEW }; DATAGRAM_SOCKETS_COUNT] }; INTERFACES_COUNT],
             );
+        static MARKS: ConstStaticCell<[[Marks; DATAGRAM_SOCKETS_COUNT]; INTERFACES_COUNT]> =
+            ConstStaticCell::new(
+                [const { [const { Marks::NEW }; DATAGRAM_SOCKETS_COUNT] }; INTERFACES_COUNT],
+            );
         static POOLS: StaticCell<Pools> = StaticCell::new();
         let pools = POOLS.init(Pools::default());
-        for ((pool, stack), buffers) in pools.iter_mut().zip(link.stacks()).zip(BUFFERS.take()) {
-            pool.get_mut().idle.extend(buffers.iter_mut().map(|buffers| buffers.socket(stack)));
+        let memory = BUFFERS.take().iter_mut().zip(MARKS.take());
+        for ((pool, stack), (buffers, marks)) in pools.iter_mut().zip(link.stacks()).zip(memory) {
+            let sockets = buffers.iter_mut().zip(marks).map(|(buffers, marks)| buffers.socket(marks, stack));
+            pool.get_mut().idle.extend(sockets);
         }
         Self { link, pools }
     }
