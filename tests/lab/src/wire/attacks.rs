@@ -27,8 +27,6 @@ const ROUNDS: usize = 6;
 const GREETED_COUNT: usize = 20;
 /// Octets by which the heap in use may differ when it is over: caches of clients and addresses are filled meanwhile.
 const HEAP_BYTES: u64 = 64 << 10;
-/// Octets of heap for the sessions that are open meanwhile: as many as there are places, and no more.
-const SESSIONS_BYTES: u64 = 1 << 20;
 
 /// A thousand clients on the Internet side say one octet in ten seconds each. Exchange's mail goes on as before.
 pub async fn slow_connections(stage: Stage) {

@@ -30,9 +30,9 @@ const ACKNOWLEDGE: u8 = 5;
 /// The answer to a question of a client, as an IP packet; `None` if it asks for nothing that we give.
 #[must_use]
 pub fn answer(question: &[u8], lease: &Lease) -> Option<Vec<u8>> {
-    let kind = match option(question.get(FIXED_BYTES + 4..)?, 53)?.first()? {
-        &DISCOVER => OFFER,
-        &REQUEST => ACKNOWLEDGE,
+    let kind = match *option(question.get(FIXED_BYTES + 4..)?, 53)?.first()? {
+        DISCOVER => OFFER,
+        REQUEST => ACKNOWLEDGE,
         _ => return None,
     };
     if question.get(FIXED_BYTES..FIXED_BYTES + 4)? != COOKIE {

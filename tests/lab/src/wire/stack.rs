@@ -23,7 +23,7 @@ use smoltcp::{
     phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken},
     socket::tcp,
     time::{Duration, Instant as StackInstant},
-    wire::{HardwareAddress, IpCidr, IpEndpoint, Ipv4Address, Ipv6Address},
+    wire::{HardwareAddress, IpCidr, IpEndpoint},
 };
 use std::{
     cell::RefCell,
@@ -650,8 +650,8 @@ fn interface(mtu: usize, seed: u64, now: StackInstant) -> Interface {
         _ = addresses.push(IpCidr::new(IpAddr::from(six).into(), 128));
     });
     interface.set_any_ip(true);
-    _ = interface.routes_mut().add_default_ipv4_route(Ipv4Address::from(four));
-    _ = interface.routes_mut().add_default_ipv6_route(Ipv6Address::from(six));
+    _ = interface.routes_mut().add_default_ipv4_route(four);
+    _ = interface.routes_mut().add_default_ipv6_route(six);
     interface
 }
 
