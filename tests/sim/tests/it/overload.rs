@@ -83,7 +83,7 @@ fn sixty_four_sessions_while_the_flash_is_cleaned_at_98_percent() {
         );
         // Sixty-three others are served in turn, and an erase takes 20 ms.
         assert!(longest <= 4_000, "one letter took {longest} ms");
-        assert!(flash_ms <= 2_000, "one wait for the flash took {flash_ms} ms");
+        assert!(flash_ms <= 1_500, "one wait for the flash took {flash_ms} ms");
         for d in town.destinations.iter() {
             d.link(Link::Up);
         }
